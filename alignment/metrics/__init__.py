@@ -1,0 +1,1 @@
+"""One file per metric; see CONTRIBUTING.md for what a card declares."""
