@@ -1,8 +1,8 @@
 """Finds content by walking a folder: one file per family, study or metric, each holding `ENTRIES`, a tuple of cards.
 
 Nothing registers itself and no file lists its neighbours. A folder is scanned on first use; a file that cannot be used
-is kept apart and reported, the rest stay usable; two files that claim one name are an error. Importing this module imports
-no torch, and content files keep heavy imports inside their functions.
+is kept apart and reported, the rest stay usable; two files that claim one name are an error. Importing this module
+imports no torch, and content files keep heavy imports inside their functions.
 """
 
 from __future__ import annotations
