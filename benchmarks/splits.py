@@ -1,0 +1,82 @@
+"""Cross-validation splits over stimuli, the same ones Brain-Score draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model_zoo.errors import InvalidOption, ShapeMismatch
+
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows of the target assembly to fit on (`train`) and to score on (`test`), disjoint, in the order drawn."""
+
+    train: Indices
+    test: Indices
+
+
+def shuffle_splits(
+    n_stimuli: int,
+    *,
+    n_splits: int = 10,
+    train_size: float = 0.9,
+    seed: int = 1,
+    strata: Sequence[object] | npt.NDArray[np.generic] | None = None,
+) -> tuple[Split, ...]:
+    """Return random splits of the stimuli, drawn as Brain-Score's ``CrossValidation`` draws them.
+
+    Parameters
+    ----------
+    n_stimuli : int
+        Rows of the target, one per stimulus; the splits are indices into them, so the row order matters.
+    n_splits : int
+    train_size : float in (0, 1)
+        Share of stimuli to fit on; the rest is scored.
+    seed : int
+        Brain-Score uses 1.
+    strata : labels of shape (n_stimuli,), or None
+        Where given (object_name, texture_type), every split keeps the labels' proportions.
+
+    Returns
+    -------
+    tuple of `n_splits` Split
+
+    Raises
+    ------
+    ShapeMismatch
+        Not one label per stimulus.
+    InvalidOption
+        The stimuli cannot be split this way, e.g. a label with one stimulus only.
+
+    Notes
+    -----
+    scikit-learn's ShuffleSplit and StratifiedShuffleSplit. Test sets of different splits overlap, so scores of splits
+    are not independent and their spread underestimates the error.
+    """
+    from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+
+    labels = None if strata is None else np.asarray(strata)
+    if labels is not None and labels.shape != (n_stimuli,):
+        raise ShapeMismatch(
+            "strata",
+            expected=f"{n_stimuli} labels, one per stimulus",
+            got=str(labels.shape),
+            next_step="check the labels",
+        )
+    kind = ShuffleSplit if labels is None else StratifiedShuffleSplit
+    try:
+        drawn = list(kind(n_splits, train_size=train_size, random_state=seed).split(np.zeros(n_stimuli), labels))
+    except ValueError as error:
+        raise InvalidOption(
+            "splits",
+            expected=f"{n_stimuli} stimuli that can be split {n_splits} times with train_size {train_size}",
+            got=str(error),
+            next_step="use more stimuli, another train_size, or no strata",
+        ) from error
+    return tuple(Split(train=train, test=test) for train, test in drawn)
