@@ -36,7 +36,7 @@ def test_rooms_import_only_from_rooms_to_their_left():
     assert found.returncode == 0, found.stdout + found.stderr
 
 
-@pytest.mark.parametrize(("left", "right"), itertools.pairwise(ROOMS))
+@pytest.mark.parametrize(("left", "right"), list(itertools.pairwise(ROOMS)))
 def test_an_import_to_the_right_breaks_the_contract(tmp_path: Path, left: str, right: str):
     planted_rooms(tmp_path)
     assert lint_imports(tmp_path).returncode == 0
