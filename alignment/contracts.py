@@ -1,22 +1,17 @@
-"""How model and brain are compared: the metric card and the score it leads to. Importing this module imports no torch."""
+"""How model and brain are compared: the metric card and the score it leads to. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-
-
-class Kernel(Protocol):
-    """A layer's similarity among stimuli, in whichever form is smaller; see `alignment.gram.Gram`."""
-
-    n_stimuli: int
-    n_features: int
+Floats = npt.NDArray[np.floating[Any]]
+Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -26,8 +21,9 @@ class MetricCard:
     Attributes
     ----------
     name : unique identifier, e.g. "pls".
-    predict : ``predict(gram, responses, train, test) -> (n_test, n_neuroids)`` predictions in float64. It sees the
-        responses of `train` only.
+    predict : ``predict(gram, train, test, train_responses) -> (n_test, n_neuroids)`` in the unit of the responses,
+        float64. `gram` is an `alignment.gram.Gram`, `train` and `test` its row numbers; test responses are never
+        passed.
     parameters : every option that shapes the number, for the provenance record.
     value_range : (lowest, highest) the raw score can take.
     higher_is_better : direction.
@@ -69,8 +65,8 @@ class Score:
     ceiling, ceiling_error : the recording's reliability, or None: no ceiling can be computed.
     ceiled : `raw` under `ceiled_rule`, signed, never clipped; None without a ceiling.
     ceiled_legacy : the older (r/ceiling)^2 of Brain-Score before 2026, signed; None without a ceiling.
-    error, interval : bootstrap standard error and interval of the headline value, which is `ceiled` if there is a ceiling,
-        otherwise `raw`; `interval_of` says which.
+    error, interval : bootstrap standard error and interval of the headline value, which is `ceiled` if there is a
+        ceiling, otherwise `raw`; `interval_of` says which.
     split_error : Brain-Score's error: the splits' standard deviation / sqrt(n_splits). Overlapping splits: too small.
     layer_choice : "user", or "committed on <benchmark>".
     neuroid_raw : r per neuroid, mean over splits, in the order of `neuroid_ids`.

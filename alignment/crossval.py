@@ -1,0 +1,90 @@
+"""One layer against one recording under one metric: cross-validated predictions, aggregated as Brain-Score does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from alignment.contracts import Array, MetricCard
+from alignment.gram import Gram
+from alignment.statistics import PairedMeasurements, SplitPrediction
+from benchmarks.assemblies import average_repetitions, to_repeats
+from benchmarks.ceilings import split_halves
+from benchmarks.contracts import BenchmarkCard, Recording
+from benchmarks.splits import Split, shuffle_splits
+from benchmarks.stimuli import StimulusSet
+
+
+@dataclass(frozen=True)
+class Target:
+    """A recording made ready for scoring.
+
+    Attributes
+    ----------
+    stimuli : the stimuli of the responses, placed on the model's screen.
+    responses : (n_stimuli, n_neuroids) means over repeats, rows in the order of `stimulus_ids`.
+    splits : cross-validation splits of the rows.
+    halves : means of split halves of the repeats; empty where there is no ceiling.
+    """
+
+    stimuli: StimulusSet
+    stimulus_ids: tuple[str, ...]
+    neuroid_ids: tuple[str, ...]
+    responses: Array = field(repr=False)
+    splits: tuple[Split, ...] = field(repr=False)
+    halves: tuple[tuple[Array, Array], ...] = field(repr=False)
+    n_repeats: int = 1
+
+
+def make_target(card: BenchmarkCard, recording: Recording, visual_degrees: float | None) -> Target:
+    """Return a recording averaged, split and halved under the rules of its card.
+
+    Parameters
+    ----------
+    card : BenchmarkCard
+    recording : Recording
+    visual_degrees : float or None
+        Degrees the model's input spans: the stimuli are placed on that screen. None: the stimulus fills it.
+    """
+    averaged = average_repetitions(recording.assembly)
+    ids = tuple(str(stimulus_id) for stimulus_id in averaged["stimulus_id"].values)
+    strata = None if card.stratification is None else averaged[card.stratification].values
+    halves: tuple[tuple[Array, Array], ...] = ()
+    n_repeats = 1
+    if card.n_repeats > 1:
+        repeats, _ = to_repeats(recording.assembly)  # (n_stimuli, n_repeats, n_neuroids), rows as in `averaged`
+        n_repeats = repeats.shape[1]
+        halves = split_halves(repeats) if card.ceiling is not None else ()
+    stimuli = recording.stimuli if recording.stimuli.ids == ids else recording.stimuli.subset(ids)
+    if visual_degrees is not None:
+        stimuli = stimuli.place_on_screen(visual_degrees)
+    return Target(
+        stimuli,
+        ids,
+        tuple(str(neuroid_id) for neuroid_id in averaged["neuroid_id"].values),
+        np.asarray(averaged.values, dtype=np.float64),
+        shuffle_splits(len(ids), strata=strata),
+        halves,
+        n_repeats,
+    )
+
+
+def cross_validate(metric: MetricCard, gram: Gram, target: Target) -> PairedMeasurements:
+    """Return a metric's predictions on every split of a recording, joined to it by stimulus id.
+
+    The metric is given the training responses alone; the test responses are only compared with its predictions.
+    """
+    row_of = {stimulus_id: row for row, stimulus_id in enumerate(gram.stimulus_ids)}
+    rows = np.array([row_of[stimulus_id] for stimulus_id in target.stimulus_ids])
+    predictions = []
+    for split in target.splits:
+        predicted = metric.predict(gram, rows[split.train], rows[split.test], target.responses[split.train])
+        predictions.append(SplitPrediction(split.test, predicted, target.responses[split.test]))
+    return PairedMeasurements(len(rows), predictions, target.halves)
+
+
+def neuroid_ids(targets: Sequence[Target]) -> tuple[str, ...]:
+    """Return the neuroid ids of all recordings side by side."""
+    return tuple(neuroid_id for target in targets for neuroid_id in target.neuroid_ids)

@@ -1,0 +1,50 @@
+"""Which layer speaks for a region: the user's own choice, or a commitment made on other data."""
+
+from __future__ import annotations
+
+import math
+
+from alignment.contracts import LayerProfile
+from benchmarks.contracts import BenchmarkCard, Recording
+from model_zoo.errors import InvalidOption, LeakageError
+
+
+def commit(profile: LayerProfile) -> str:
+    """Return the layer with the highest raw score on the commitment data; the earliest of equals.
+
+    Raises
+    ------
+    InvalidOption
+        If no layer has a score.
+    """
+    scored = [(raw, layer) for raw, layer in zip(profile.raw, profile.layers, strict=True) if not math.isnan(raw)]
+    if not scored:
+        raise InvalidOption(
+            f"--layers auto on {profile.benchmark}",
+            expected="a layer with a defined score",
+            got="constant activations or responses everywhere",
+            next_step="name the layer with --layers",
+        )
+    best = max(raw for raw, _ in scored)
+    return next(layer for raw, layer in scored if raw == best)
+
+
+def check_disjoint(card: BenchmarkCard, test: tuple[Recording, ...], commitment: tuple[Recording, ...]) -> None:
+    """Make sure that the commitment data of a benchmark shares no stimulus with its test data.
+
+    Raises
+    ------
+    LeakageError
+        If the benchmark names itself, or if both hold the same stimulus ids.
+    """
+    test_ids = {stimulus_id for recording in test for stimulus_id in recording.stimuli.ids}
+    shared = [
+        stimulus_id for recording in commitment for stimulus_id in recording.stimuli.ids if stimulus_id in test_ids
+    ]
+    if card.commitment == card.name or shared:
+        raise LeakageError(
+            f"{card.name}: commitment on {card.commitment}",
+            expected="stimuli that are not test stimuli",
+            got=f"{len(shared)} shared stimuli",
+            next_step="name the layers with --layers, or mend the card's commitment",
+        )

@@ -1,0 +1,309 @@
+"""PLS2 and ridge regression as plain functions of a similarity among stimuli.
+
+Both maps depend on the features F (n_stimuli x n_features) only through products F F^T, so they are solved from the
+Gram matrix K (the dual form) when n_features > n_stimuli, and from the features themselves (the primal form) when
+there are fewer features than stimuli. The two forms give the same predictions.
+
+Stated rules
+------------
+- Centring: features and responses are centred with the means of the training stimuli, as scikit-learn does.
+- Rank deficiency: PLS stops at the last component that still explains covariance; ridge with alpha = 0 is the
+  minimum-norm solution.
+- Fewer training stimuli than components: as many components as there are (n_train - 1); never an error.
+- Constant training responses: predicted by their constant; their correlation is undefined (NaN) and skipped by medians.
+- Missing (NaN) training responses: neuroids that miss the same stimuli are fitted together on the stimuli they have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse.linalg
+
+from alignment.contracts import Array, Floats, Indices
+
+_LANCZOS_FROM = 256  # neuroids above which a full eigendecomposition per component costs more than Lanczos
+
+
+@dataclass(frozen=True)
+class DualSystem:
+    """Centred similarities: `train` (n_train, n_train), and of test with training stimuli `test` (n_test, n_train)."""
+
+    train: Array
+    test: Array
+
+    def apply_train(self, vectors: Array) -> Array:
+        """Return K vectors, shape (n_train, ...)."""
+        return self.train @ vectors
+
+    def apply_test(self, vectors: Array) -> Array:
+        """Return K_test vectors, shape (n_test, ...)."""
+        return self.test @ vectors
+
+
+@dataclass(frozen=True)
+class PrimalSystem:
+    """Centred features: `train` (n_train, n_features) and `test` (n_test, n_features)."""
+
+    train: Array
+    test: Array
+
+    def apply_train(self, vectors: Array) -> Array:
+        """Return F F^T vectors, shape (n_train, ...)."""
+        return self.train @ (self.train.T @ vectors)
+
+    def apply_test(self, vectors: Array) -> Array:
+        """Return F_test F^T vectors, shape (n_test, ...)."""
+        return self.test @ (self.train.T @ vectors)
+
+
+System = DualSystem | PrimalSystem
+
+
+def centre_gram(gram: Array, train: Indices, test: Indices) -> DualSystem:
+    """Return the similarities of one split, centred as if the features had been centred on the training stimuli.
+
+    Parameters
+    ----------
+    gram : array of shape (n_stimuli, n_stimuli)
+        K = F F^T of uncentred features.
+    train, test : integer arrays of shape (n_train,) and (n_test,)
+        Row numbers of the split.
+    """
+    columns = gram[:, train]  # (n_stimuli, n_train)
+    within = columns[train]  # (n_train, n_train)
+    column_mean = within.mean(axis=0)  # (n_train,)
+    grand_mean = column_mean.mean()
+    between = columns[test]  # (n_test, n_train)
+    centred_test = between - between.mean(axis=1, keepdims=True) - column_mean + grand_mean
+    centred_train = within - column_mean[:, None] - column_mean + grand_mean
+    return DualSystem(centred_train, centred_test)
+
+
+def centre_features(features: Floats, train: Indices, test: Indices) -> PrimalSystem:
+    """Return training and test features of shape (n, n_features), centred on the training stimuli."""
+    train_features = np.asarray(features[train], dtype=np.float64)
+    mean = train_features.mean(axis=0)
+    return PrimalSystem(train_features - mean, np.asarray(features[test], dtype=np.float64) - mean)
+
+
+def pls2(system: System, responses: Array, n_components: int = 25) -> Array:
+    """Return PLS2 predictions for the test stimuli, equal to the converged NIPALS solution.
+
+    Each component's response weights c are the leading eigenvector of Y^T K Y (K and Y deflated): the fixed point of
+    the NIPALS power iteration. With u = Y c, the score is t = K u, made orthogonal to the earlier scores and
+    normalised; a test stimulus' score is the same functional of its own similarities. K itself is never deflated: with
+    P = I - T T^T, P K P Y = P K (P Y) needs K only through products.
+
+    Parameters
+    ----------
+    system : DualSystem or PrimalSystem
+        Centred on the training stimuli.
+    responses : array of shape (n_train, n_neuroids)
+        Finite training responses, any unit; centred here.
+    n_components : int
+        Number of latent components (Brain-Score: 25).
+
+    Returns
+    -------
+    array of shape (n_test, n_neuroids)
+        Predictions in the unit of `responses`.
+
+    Notes
+    -----
+    scikit-learn stops its power iteration at a tolerance of 1e-6 or after 500 rounds, so with close eigenvalues its
+    components deviate slightly from the fixed point computed here.
+
+    References
+    ----------
+    Rosipal and Trejo (2001), Kernel partial least squares regression in reproducing kernel Hilbert space, JMLR 2, sec.
+    3.
+    """
+    mean = responses.mean(axis=0)
+    residual, expand = _compress(responses - mean)  # (n_train, n_targets), n_targets <= n_train
+    n_train, n_test = residual.shape[0], system.test.shape[0]
+    limit = min(n_components, n_train - 1)
+    scores = np.zeros((n_train, limit))  # T, orthonormal columns
+    test_scores = np.zeros((n_test, limit))
+    loadings = np.zeros((limit, residual.shape[1]))  # rows t^T Y
+    similarity = system.apply_train(residual)  # K Y, (n_train, n_targets)
+    floor = None
+    for a in range(limit):
+        weights, strength = _leading_eigenvector(residual.T @ similarity)
+        floor = strength * 1e-14 if floor is None else floor
+        if not strength > floor:
+            break
+        u, k_u = residual @ weights, similarity @ weights
+        t = k_u - scores[:, :a] @ (scores[:, :a].T @ k_u)
+        t -= scores[:, :a] @ (scores[:, :a].T @ t)  # a second pass keeps T orthonormal to machine precision
+        norm = float(np.linalg.norm(t))
+        if not norm > 1e-12 * float(np.linalg.norm(k_u)):
+            break
+        t /= norm
+        test_scores[:, a] = (system.apply_test(u) - test_scores[:, :a] @ (scores[:, :a].T @ k_u)) / norm
+        scores[:, a] = t
+        loadings[a] = t @ residual
+        residual = residual - np.outer(t, loadings[a])
+        similarity = similarity - np.outer(system.apply_train(t), loadings[a])
+    return np.asarray(expand(test_scores @ loadings) + mean)
+
+
+def ridge(system: System, responses: Array, alpha: float = 1.0) -> Array:
+    """Return ridge predictions with a fixed penalty and an unpenalised intercept, shape (n_test, n_neuroids).
+
+    Dual: K_test (K + alpha I)^-1 Y. Primal: F_test (F^T F + alpha I)^-1 F^T Y. With alpha = 0, or where rounding
+    leaves the system without a Cholesky factor, the minimum-norm solution is taken from the eigendecomposition.
+
+    Parameters
+    ----------
+    system : DualSystem or PrimalSystem
+    responses : array of shape (n_train, n_neuroids)
+    alpha : float
+        Penalty on the squared weights of the raw (unscaled) features, >= 0.
+
+    References
+    ----------
+    Saunders, Gammerman and Vovk (1998), Ridge regression learning algorithm in dual variables, eq. 8.
+    """
+    mean = responses.mean(axis=0)
+    centred = responses - mean
+    if alpha > 0:
+        try:
+            return np.asarray(_ridge_cholesky(system, centred, alpha) + mean)
+        except np.linalg.LinAlgError:
+            pass
+    basis = _spectrum(system)
+    shrink = basis.values / (basis.values + alpha)
+    return np.asarray(basis.test @ (shrink[:, None] * (basis.train.T @ centred)) + mean)
+
+
+def ridge_loo(
+    system: System, responses: Array, alphas: Sequence[float], *, per_target: bool = False
+) -> tuple[Array, Array]:
+    """Return ridge predictions with the penalty chosen by exact leave-one-out error on the training stimuli.
+
+    The leave-one-out residual of stimulus i is e_i / (1 - h_ii), where h is the hat matrix including the intercept; no
+    refit is needed. This is what scikit-learn's RidgeCV (there named GCV) computes.
+
+    Parameters
+    ----------
+    system : DualSystem or PrimalSystem
+    responses : array of shape (n_train, n_neuroids)
+    alphas : sequence of float
+        Candidate penalties, > 0. Ties go to the earliest.
+    per_target : bool
+        Choose one penalty per neuroid, or (default) one for all, by the mean error over neuroids.
+
+    Returns
+    -------
+    predictions : array of shape (n_test, n_neuroids)
+    chosen : array of shape (n_neuroids,)
+        The penalty used for each neuroid.
+
+    References
+    ----------
+    Golub, Heath and Wahba (1979), Generalized cross-validation; Rifkin and Lippert (2007), Notes on regularized least
+    squares, sec. 3.
+    """
+    mean = responses.mean(axis=0)
+    centred = responses - mean
+    basis = _spectrum(system)
+    projected = basis.train.T @ centred  # (rank, n_neuroids)
+    squared = basis.train**2  # (n_train, rank)
+    errors = np.stack([_loo_error(basis, centred, projected, squared, alpha) for alpha in alphas])
+    best = errors.argmin(axis=0) if per_target else np.full(centred.shape[1], errors.mean(axis=1).argmin())
+    chosen = np.asarray(alphas, dtype=np.float64)[best]  # (n_neuroids,)
+    shrink = basis.values[:, None] / (basis.values[:, None] + chosen)  # (rank, n_neuroids)
+    return basis.test @ (shrink * projected) + mean, chosen
+
+
+def fit_by_missingness(solve: Callable[[Array, Indices], Array], responses: Array, n_test: int) -> Array:
+    """Return predictions for responses with missing values: neuroids that miss the same stimuli are fitted together.
+
+    Parameters
+    ----------
+    solve : callable
+        ``solve(finite_responses, rows) -> (n_test, n_neuroids_of_group)`` fits on the given training rows.
+    responses : array of shape (n_train, n_neuroids)
+        NaN where a neuroid was not recorded.
+    n_test : int
+        Number of test stimuli.
+
+    Returns
+    -------
+    array of shape (n_test, n_neuroids)
+        NaN for neuroids with fewer than two recorded training stimuli.
+    """
+    present = np.isfinite(responses)  # (n_train, n_neuroids)
+    if present.all():
+        return solve(responses, np.arange(len(responses)))
+    predictions = np.full((n_test, responses.shape[1]), np.nan)
+    patterns, group = np.unique(present, axis=1, return_inverse=True)
+    for number, pattern in enumerate(patterns.T):
+        rows, columns = np.flatnonzero(pattern), np.flatnonzero(group.reshape(-1) == number)
+        if len(rows) >= 2:
+            predictions[:, columns] = solve(responses[np.ix_(rows, columns)], rows)
+    return predictions
+
+
+@dataclass(frozen=True)
+class _Spectrum:
+    """K = U diag(values) U^T: `train` U (n_train, rank), `test` K_test U / values (n_test, rank)."""
+
+    values: Array
+    train: Array
+    test: Array
+
+
+def _spectrum(system: System) -> _Spectrum:
+    if isinstance(system, DualSystem):
+        values, vectors = scipy.linalg.eigh(system.train)
+        keep = values > values[-1] * len(values) * np.finfo(np.float64).eps
+        values, vectors = values[keep], vectors[:, keep]
+        return _Spectrum(values, vectors, (system.test @ vectors) / values)
+    vectors, singular, right = scipy.linalg.svd(system.train, full_matrices=False)
+    largest = singular[0] if len(singular) else 0.0
+    keep = singular > largest * max(system.train.shape) * np.finfo(np.float64).eps
+    singular = singular[keep]
+    return _Spectrum(singular**2, vectors[:, keep], (system.test @ right[keep].T) / singular)
+
+
+def _loo_error(basis: _Spectrum, centred: Array, projected: Array, squared: Array, alpha: float) -> Array:
+    shrink = basis.values / (basis.values + alpha)  # (rank,)
+    residual = centred - basis.train @ (shrink[:, None] * projected)  # (n_train, n_neuroids)
+    leverage = squared @ shrink + 1.0 / len(centred)  # (n_train,)
+    return np.asarray(np.mean((residual / (1.0 - leverage)[:, None]) ** 2, axis=0))
+
+
+def _ridge_cholesky(system: System, centred: Array, alpha: float) -> Array:
+    if isinstance(system, DualSystem):
+        dual = scipy.linalg.solve(_add_diagonal(system.train, alpha), centred, assume_a="pos")
+        return np.asarray(system.test @ dual)
+    covariance = _add_diagonal(system.train.T @ system.train, alpha)
+    return np.asarray(system.test @ scipy.linalg.solve(covariance, system.train.T @ centred, assume_a="pos"))
+
+
+def _add_diagonal(matrix: Array, value: float) -> Array:
+    result = matrix.copy()
+    result.flat[:: len(matrix) + 1] += value
+    return result
+
+
+def _compress(responses: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """Rotate more neuroids than stimuli into as many columns as stimuli; PLS2 is equivariant to rotations of Y."""
+    if responses.shape[1] <= responses.shape[0]:
+        return responses, lambda predictions: predictions
+    rotation, triangle = scipy.linalg.qr(responses.T, mode="economic")  # (n_neuroids, n), (n, n)
+    return triangle.T, lambda predictions: np.asarray(predictions @ rotation.T)
+
+
+def _leading_eigenvector(matrix: Array) -> tuple[Array, float]:
+    size = len(matrix)
+    if size <= _LANCZOS_FROM:
+        values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[size - 1, size - 1])
+    else:
+        values, vectors = scipy.sparse.linalg.eigsh(matrix, k=1, v0=np.ones(size))
+    return vectors[:, 0], float(values[0])

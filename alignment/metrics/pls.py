@@ -1,0 +1,45 @@
+"""Partial least squares with 25 components: Brain-Score's `pls`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alignment.contracts import Array, Indices, MetricCard
+
+if TYPE_CHECKING:
+    from alignment.gram import Gram
+
+N_COMPONENTS = 25
+
+
+def predict(gram: Gram, train: Indices, test: Indices, train_responses: Array) -> Array:
+    """Return PLS2 predictions, shape (n_test, n_neuroids); see `alignment.linear_maps.pls2`."""
+    from alignment.linear_maps import fit_by_missingness, pls2
+
+    return fit_by_missingness(
+        lambda responses, rows: pls2(gram.split(train[rows], test), responses, N_COMPONENTS), train_responses, len(test)
+    )
+
+
+def reference(train_features: Array, train_responses: Array, test_features: Array) -> Array:
+    """Return scikit-learn's NIPALS solution, iterated until it converges."""
+    from sklearn.cross_decomposition import PLSRegression
+
+    n_components = min(N_COMPONENTS, len(train_features) - 1, train_features.shape[1])
+    model = PLSRegression(n_components=n_components, scale=False, tol=1e-14, max_iter=100_000)
+    return model.fit(train_features, train_responses).predict(test_features)  # type: ignore[no-any-return]
+
+
+ENTRIES = (
+    MetricCard(
+        name="pls",
+        version=1,
+        description="PLS regression, 25 components (Brain-Score's pls)",
+        citation="Yamins et al. 2014 PNAS 111:8619; Schrimpf et al. 2018; Rosipal and Trejo 2001 JMLR 2:97",
+        predict=predict,
+        reference=reference,
+        parameters={"n_components": N_COMPONENTS, "scale": False},
+        invariant_to=("rotation of features", "shift of features", "isotropic scaling of features"),
+        sensitive_to=("stimulus order", "anisotropic scaling of features"),
+    ),
+)

@@ -1,0 +1,170 @@
+"""How sure a score is: correlations, their aggregation as Brain-Score does it, and the bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from alignment.contracts import Array, Indices
+from benchmarks.ceilings import pearson, spearman_brown
+
+_FLAT = 1e-12  # variance relative to the second moment below which a neuroid counts as constant
+
+
+@dataclass(frozen=True)
+class SplitPrediction:
+    """Predicted and recorded responses of one split's test stimuli.
+
+    Attributes
+    ----------
+    test : (n_test,) row numbers among the recording's n_stimuli.
+    predicted, recorded : (n_test, n_neuroids); NaN where a neuroid was not recorded.
+    """
+
+    test: Indices
+    predicted: Array
+    recorded: Array
+
+
+@dataclass(frozen=True)
+class PairedMeasurements:
+    """What one recording contributes to a bootstrap.
+
+    Attributes
+    ----------
+    n_stimuli : number of stimuli that are drawn.
+    splits : predictions of every split.
+    halves : mean responses of the two halves of the repeats, each (n_stimuli, n_neuroids), per ceiling split; empty
+        where only averages exist.
+    """
+
+    n_stimuli: int
+    splits: Sequence[SplitPrediction]
+    halves: Sequence[tuple[Array, Array]] = ()
+
+
+@dataclass(frozen=True)
+class BootstrapDraws:
+    """Bootstrap replicates, each (n_draws,), drawn together so that raw score and ceiling stay paired."""
+
+    raw: Array
+    ceiling: Array | None
+
+
+def weighted_pearson(x: Array, y: Array, weights: Array) -> Array:
+    """Return Pearson's r of each column under each set of row weights.
+
+    Parameters
+    ----------
+    x, y : arrays of shape (n_stimuli, n_neuroids)
+        NaN entries drop that row for that neuroid.
+    weights : array of shape (n_draws, n_stimuli)
+        Non-negative, e.g. how often a bootstrap drew each stimulus.
+
+    Returns
+    -------
+    array of shape (n_draws, n_neuroids)
+        In [-1, 1]; NaN where a column is constant under the weights.
+    """
+    present = np.isfinite(x) & np.isfinite(y)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        count = np.maximum(present.sum(axis=0), 1)
+        x = np.where(present, x, 0.0)
+        y = np.where(present, y, 0.0)
+        x = np.where(present, x - x.sum(axis=0) / count, 0.0)  # centring first avoids cancellation below
+        y = np.where(present, y - y.sum(axis=0) / count, 0.0)
+        total = weights @ present  # (n_draws, n_neuroids)
+        mean_x, mean_y = weights @ x / total, weights @ y / total
+        square_x, square_y = weights @ x**2 / total, weights @ y**2 / total
+        variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2
+        covariance = weights @ (x * y) / total - mean_x * mean_y
+        r = covariance / np.sqrt(variance_x * variance_y)
+    flat = ~((variance_x > _FLAT * square_x) & (variance_y > _FLAT * square_y))
+    return np.where(flat, np.nan, np.clip(r, -1.0, 1.0))
+
+
+def nan_median(values: Array) -> Array:
+    """Return the median over the last axis, NaN skipped; NaN where nothing is left (without a warning)."""
+    ordered = np.sort(values, axis=-1)  # NaN last
+    count = (~np.isnan(values)).sum(axis=-1)
+    low = np.maximum((count - 1) // 2, 0)[..., None]
+    high = np.maximum(count // 2, 0)[..., None]
+    high = np.minimum(high, values.shape[-1] - 1)
+    middle = np.take_along_axis(ordered, low, -1)[..., 0] + np.take_along_axis(ordered, high, -1)[..., 0]
+    return np.where(count > 0, middle / 2.0, np.nan)
+
+
+def split_correlations(recordings: Sequence[PairedMeasurements]) -> Array:
+    """Return r of every split and neuroid, shape (n_splits, n_neuroids), neuroids of all recordings side by side."""
+    per_recording = [np.stack([pearson(s.predicted, s.recorded) for s in rec.splits]) for rec in recordings]
+    return np.concatenate(per_recording, axis=1)
+
+
+def aggregate(correlations: Array) -> tuple[float, float]:
+    """Return Brain-Score's score and error from r of shape (n_splits, n_neuroids).
+
+    The score is the mean over splits of the median over neuroids (NaN skipped). The error is the splits' standard
+    deviation (ddof 0) / sqrt(n_splits): since the splits overlap and neither stimuli nor neuroids are resampled, it is
+    too small.
+    """
+    medians = nan_median(correlations)
+    return float(np.mean(medians)), float(np.std(medians) / np.sqrt(len(medians)))
+
+
+def bootstrap(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.random.Generator) -> BootstrapDraws:
+    """Return replicates of score and ceiling under resampling of stimuli and neuroids.
+
+    Each draw takes n_stimuli stimuli of every recording and n_neuroids neuroids with replacement, the same for all
+    splits and for the ceiling, and recomputes correlations, medians and means.
+
+    Parameters
+    ----------
+    recordings : sequence of PairedMeasurements
+    n_draws : int
+    rng : numpy.random.Generator
+
+    Notes
+    -----
+    The fitted maps are held fixed (a refit would put copies of one stimulus on both sides of a split), so the
+    variability that comes from the training stimuli is not included and the error is, to that extent, too small.
+    """
+    weights = [
+        rng.multinomial(rec.n_stimuli, np.full(rec.n_stimuli, 1.0 / rec.n_stimuli), size=n_draws).astype(np.float64)
+        for rec in recordings
+    ]
+    n_neuroids = sum(rec.splits[0].recorded.shape[1] for rec in recordings)
+    chosen = rng.integers(n_neuroids, size=(n_draws, n_neuroids))
+    n_splits = min(len(rec.splits) for rec in recordings)
+    raw = np.zeros(n_draws)
+    for number in range(n_splits):
+        r = [
+            weighted_pearson(rec.splits[number].predicted, rec.splits[number].recorded, w[:, rec.splits[number].test])
+            for rec, w in zip(recordings, weights, strict=True)
+        ]
+        raw += _resampled_median(r, chosen) / n_splits
+    n_halves = min(len(rec.halves) for rec in recordings)
+    if n_halves == 0:
+        return BootstrapDraws(raw, None)
+    ceiling = np.zeros(n_draws)
+    for number in range(n_halves):
+        r = [
+            spearman_brown(weighted_pearson(*rec.halves[number], w)) for rec, w in zip(recordings, weights, strict=True)
+        ]
+        ceiling += _resampled_median(r, chosen) / n_halves
+    return BootstrapDraws(raw, ceiling)
+
+
+def summarise(draws: Array, level: float = 0.95) -> tuple[float, tuple[float, float]]:
+    """Return the standard error and the percentile interval of bootstrap replicates, NaN replicates dropped."""
+    finite = draws[np.isfinite(draws)]
+    if len(finite) < 2:
+        return float("nan"), (float("nan"), float("nan"))
+    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
+    return float(np.std(finite, ddof=1)), (float(low), float(high))
+
+
+def _resampled_median(correlations: Sequence[Array], chosen: Indices) -> Array:
+    side_by_side = np.concatenate(correlations, axis=1)  # (n_draws, n_neuroids)
+    return nan_median(np.take_along_axis(side_by_side, chosen, axis=1))

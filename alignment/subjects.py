@@ -1,0 +1,134 @@
+"""What can be scored: a loaded model that looks at stimuli, or features computed elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import xarray as xr
+
+from alignment.contracts import Floats
+from alignment.gram import Gram, Resources, gram_matrices
+from model_zoo.contracts import Layer, LoadedModel, Stimuli
+from model_zoo.errors import ShapeMismatch
+from model_zoo.extraction import Progress
+
+
+class Subject(Protocol):
+    """Anything with layers whose similarity among stimuli can be computed."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def visual_degrees(self) -> float | None: ...
+
+    def layers(self) -> tuple[Layer, ...]: ...
+
+    def grams(
+        self, stimuli: Stimuli, layers: Sequence[Layer], resources: Resources, progress: Progress | None
+    ) -> contextlib.AbstractContextManager[Mapping[str, Gram]]: ...
+
+
+@dataclass(frozen=True)
+class ModelSubject:
+    """A loaded model."""
+
+    model: LoadedModel
+
+    @property
+    def name(self) -> str:
+        """The model's name as the user wrote it."""
+        return self.model.name
+
+    @property
+    def visual_degrees(self) -> float | None:
+        """Degrees the model's input spans; None: the stimulus fills it."""
+        return self.model.visual_degrees
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Every layer in execution order."""
+        return self._all_layers
+
+    @cached_property
+    def _all_layers(self) -> tuple[Layer, ...]:
+        from model_zoo.layers import list_layers
+
+        return list_layers(self.model.module, self.model.preprocessing.input_size, all_modules=True)
+
+    def grams(
+        self, stimuli: Stimuli, layers: Sequence[Layer], resources: Resources, progress: Progress | None
+    ) -> contextlib.AbstractContextManager[Mapping[str, Gram]]:
+        """Gram matrices from one forward pass, or from the cache."""
+        return gram_matrices(self.model, stimuli, layers, resources, progress)
+
+
+@dataclass(frozen=True)
+class PrecomputedFeatures:
+    """Features computed elsewhere, joined to the stimuli by id.
+
+    Attributes
+    ----------
+    name : what the scores are called.
+    features : by layer name, in order, a DataArray with a ``stimulus_id`` coordinate on its first dimension and any
+        number of further dimensions. It must hold every stimulus of the benchmark and may hold more.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> a = xr.DataArray(np.eye(2), dims=("stimulus_id", "feature"), coords={"stimulus_id": ["a", "b"]})
+    >>> PrecomputedFeatures("mine", {"top": a}).layers()[0].n_features
+    2
+    """
+
+    name: str
+    features: Mapping[str, xr.DataArray] = field(repr=False)
+    visual_degrees: float | None = None
+
+    def layers(self) -> tuple[Layer, ...]:
+        """One block per entry of `features`."""
+        return tuple(
+            Layer(name, tuple(values.shape[1:]), "precomputed", order, True)
+            for order, (name, values) in enumerate(self.features.items())
+        )
+
+    @property
+    def identity(self) -> str:
+        """sha256 of ids and values: what a record calls this model."""
+        digest = hashlib.sha256()
+        for name, values in self.features.items():
+            digest.update(name.encode() + "\0".join(map(str, values["stimulus_id"].values)).encode())
+            digest.update(np.ascontiguousarray(values.values).tobytes())
+        return digest.hexdigest()
+
+    @contextlib.contextmanager
+    def grams(
+        self, stimuli: Stimuli, layers: Sequence[Layer], resources: Resources, progress: Progress | None
+    ) -> Iterator[Mapping[str, Gram]]:
+        """Gram matrices of the rows that belong to `stimuli`.
+
+        Raises
+        ------
+        ShapeMismatch
+            If a stimulus has no features.
+        """
+        yield {layer.name: Gram.of(self._rows(layer.name, stimuli), stimuli.ids) for layer in layers}
+
+    def _rows(self, layer: str, stimuli: Stimuli) -> Floats:
+        values = self.features[layer]
+        rows = {str(stimulus_id): row for row, stimulus_id in enumerate(values["stimulus_id"].values)}
+        missing = [stimulus_id for stimulus_id in stimuli.ids if stimulus_id not in rows]
+        if missing:
+            raise ShapeMismatch(
+                f"features of layer {layer}",
+                expected=f"a row for each of the {len(stimuli.ids)} stimuli",
+                got=f"none for {len(missing)}, the first {missing[0]!r}",
+                next_step="label the first dimension with the benchmark's stimulus ids",
+            )
+        chosen = values.values[[rows[stimulus_id] for stimulus_id in stimuli.ids]]
+        return np.ascontiguousarray(chosen.reshape(len(chosen), -1))
