@@ -56,8 +56,9 @@ class ModelCard:
     name : exact name ("ventral/tiny-s") or, for a family, its prefix with a trailing slash ("timm/").
     description : one line for `ventral list models`.
     licence, citation : of the architecture code and paper; `str`, never empty.
-    build : ``build(architecture, seed) -> nn.Module`` with random weights drawn under `seed`; for a family,
-        `architecture` is what follows the prefix, otherwise "". It must not download anything.
+    build : ``build(architecture, seed, num_classes) -> nn.Module`` with random weights drawn under `seed`, the global
+        random state untouched; for a family, `architecture` is what follows the prefix, otherwise "". `num_classes` is
+        the width of the classifier head, None for the architecture's own. It must not download anything.
     preprocessing : ``preprocessing(architecture, module) -> Preprocessing``, from the model's own data config.
     architectures : ``() -> names`` that `build` accepts (may import torch; only called when names are needed).
     code_version : ``() -> str`` version of the code that defines the architecture, part of the model's identity.
@@ -69,7 +70,7 @@ class ModelCard:
     description: str
     licence: str
     citation: str
-    build: Callable[[str, int], nn.Module]
+    build: Callable[[str, int, int | None], nn.Module]
     preprocessing: Callable[[str, nn.Module], Preprocessing]
     architectures: Callable[[], Sequence[str]]
     code_version: Callable[[], str]
