@@ -29,7 +29,7 @@ demo: $(READY)  ## score an untrained resnet18 on the bundled simulated stream a
 	$(BIN)/ventral score torchvision/resnet18 --seed 0 --report demo-report.html
 	@echo "The report is $(CURDIR)/demo-report.html; open it in a browser."
 
-test: lint test-brainscore test-current  ## lint, then all tests with Brain-Score and with today's libraries
+test: lint docs test-brainscore test-current  ## lint and documentation, then all tests with Brain-Score and with today's libraries
 
 test-brainscore: $(READY)  ## the tests in .venv, where Brain-Score is installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -47,7 +47,7 @@ bench: $(READY)  ## measure against Brain-Score's own pipeline and write docs/pe
 	$(BIN)/python -m pytest -m performance $(PYTEST_ARGS) tests/performance
 
 docs: $(READY)  ## build the documentation in site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:  ## remove the environments, reports, caches and builds
 	rm -rf .venv .venv-current site build dist *.egg-info demo-report.html .coverage \
