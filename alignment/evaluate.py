@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -208,16 +209,16 @@ def _score_of(model: str, job: _Job, layer: Layer, measured: tuple[PairedMeasure
     correlations = split_correlations(measured)  # (n_splits, n_neuroids)
     raw, split_error = aggregate(correlations)
     draws = bootstrap(measured, n_bootstrap, np.random.default_rng(0))
-    raw_error, raw_interval = summarise(draws.raw)
+    raw_error, raw_interval = summarise(raw, draws.raw)
     ceiling = ceiling_error = ceiled_value = legacy = None
     error, interval = raw_error, raw_interval
     if draws.ceiling is not None:
         ceiling = _ceiling(measured)
-        ceiling_error, _ = summarise(draws.ceiling)
+        ceiling_error, _ = summarise(ceiling, draws.ceiling)
         ceiled_value = ceiled(raw, ceiling, rule=card.ceiled_rule)
         legacy = ceiled(raw, ceiling, rule=LEGACY_RULE)
-        ceiled_draws = [ceiled(r, c, rule=card.ceiled_rule) for r, c in zip(draws.raw, draws.ceiling, strict=True)]
-        error, interval = summarise(np.array(ceiled_draws))
+        ceiled_draws = np.vectorize(partial(ceiled, rule=card.ceiled_rule))(draws.raw, draws.ceiling)  # (3, n_draws)
+        error, interval = summarise(ceiled_value, ceiled_draws)
     counted = np.isfinite(correlations)
     per_neuroid = np.where(counted, correlations, 0.0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
     per_neuroid[~counted.any(axis=0)] = np.nan

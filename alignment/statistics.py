@@ -47,7 +47,13 @@ class PairedMeasurements:
 
 @dataclass(frozen=True)
 class BootstrapDraws:
-    """Bootstrap replicates, each (n_draws,), drawn together so that raw score and ceiling stay paired."""
+    """Bootstrap replicates, drawn together so that raw score and ceiling stay paired.
+
+    Attributes
+    ----------
+    raw, ceiling : arrays of shape (3, n_draws): resampling stimuli alone, neuroids alone, and both. `ceiling` is None where
+        only averages exist.
+    """
 
     raw: Array
     ceiling: Array | None
@@ -114,10 +120,10 @@ def aggregate(correlations: Array) -> tuple[float, float]:
 
 
 def bootstrap(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.random.Generator) -> BootstrapDraws:
-    """Return replicates of score and ceiling under resampling of stimuli and neuroids.
+    """Return replicates of score and ceiling under resampling of stimuli, of neuroids, and of both.
 
-    Each draw takes n_stimuli stimuli of every recording and n_neuroids neuroids with replacement, the same for all
-    splits and for the ceiling, and recomputes correlations, medians and means.
+    Each draw takes n_stimuli stimuli of every recording and n_neuroids neuroids with replacement, the same for all splits
+    and for the ceiling, and recomputes correlations, medians and means.
 
     Parameters
     ----------
@@ -127,8 +133,8 @@ def bootstrap(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.ra
 
     Notes
     -----
-    The fitted maps are held fixed (a refit would put copies of one stimulus on both sides of a split), so the
-    variability that comes from the training stimuli is not included and the error is, to that extent, too small.
+    The fitted maps are held fixed (a refit would put copies of one stimulus on both sides of a split), so the variability
+    that comes from the training stimuli is not included and the error is, to that extent, too small.
     """
     weights = [
         rng.multinomial(rec.n_stimuli, np.full(rec.n_stimuli, 1.0 / rec.n_stimuli), size=n_draws).astype(np.float64)
@@ -137,34 +143,65 @@ def bootstrap(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.ra
     n_neuroids = sum(rec.splits[0].recorded.shape[1] for rec in recordings)
     chosen = rng.integers(n_neuroids, size=(n_draws, n_neuroids))
     n_splits = min(len(rec.splits) for rec in recordings)
-    raw = np.zeros(n_draws)
+    raw = np.zeros((3, n_draws))
     for number in range(n_splits):
-        r = [
-            weighted_pearson(rec.splits[number].predicted, rec.splits[number].recorded, w[:, rec.splits[number].test])
-            for rec, w in zip(recordings, weights, strict=True)
+        splits = [rec.splits[number] for rec in recordings]
+        once = [pearson(split.predicted, split.recorded) for split in splits]
+        drawn = [
+            weighted_pearson(split.predicted, split.recorded, w[:, split.test])
+            for split, w in zip(splits, weights, strict=True)
         ]
-        raw += _resampled_median(r, chosen) / n_splits
+        raw += _three_ways(once, drawn, chosen) / n_splits
     n_halves = min(len(rec.halves) for rec in recordings)
     if n_halves == 0:
         return BootstrapDraws(raw, None)
-    ceiling = np.zeros(n_draws)
+    ceiling = np.zeros((3, n_draws))
     for number in range(n_halves):
-        r = [
-            spearman_brown(weighted_pearson(*rec.halves[number], w)) for rec, w in zip(recordings, weights, strict=True)
-        ]
-        ceiling += _resampled_median(r, chosen) / n_halves
+        halves = [rec.halves[number] for rec in recordings]
+        once = [spearman_brown(pearson(*half)) for half in halves]
+        drawn = [spearman_brown(weighted_pearson(*half, w)) for half, w in zip(halves, weights, strict=True)]
+        ceiling += _three_ways(once, drawn, chosen) / n_halves
     return BootstrapDraws(raw, ceiling)
 
 
-def summarise(draws: Array, level: float = 0.95) -> tuple[float, tuple[float, float]]:
-    """Return the standard error and the percentile interval of bootstrap replicates, NaN replicates dropped."""
-    finite = draws[np.isfinite(draws)]
-    if len(finite) < 2:
+def summarise(estimate: float, draws: Array, level: float = 0.95) -> tuple[float, tuple[float, float]]:
+    """Return the standard error and confidence interval of an estimate from its bootstrap replicates.
+
+    Resampling stimuli and neuroids together counts the noise of single responses, which belongs to neither, three times.
+    With variances S (stimuli alone), N (neuroids alone) and B (both), 2 (S + N) - B counts everything once; it is kept
+    between max(S, N) and B.
+
+    Parameters
+    ----------
+    estimate : float
+    draws : array of shape (3, n_draws)
+        As in `BootstrapDraws`; draws that are not finite are left out.
+    level : float
+        Coverage of the interval.
+
+    Returns
+    -------
+    error : float
+    interval : (low, high)
+        Percentiles of the replicates under both, scaled to `error` and moved to the estimate: they keep their skew.
+
+    References
+    ----------
+    Schuett, Kipnis, Diedrichsen and Kriegeskorte (2023), Statistical inference on representational geometries, eLife 12,
+    e82566, eq. 10.
+    """
+    draws = draws[:, np.isfinite(draws).all(axis=0)]
+    if draws.shape[1] < 2:
         return float("nan"), (float("nan"), float("nan"))
-    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
-    return float(np.std(finite, ddof=1)), (float(low), float(high))
+    stimuli, neuroids, both = np.var(draws, axis=1, ddof=1)
+    variance = min(max(2.0 * (stimuli + neuroids) - both, stimuli, neuroids), both)
+    scale = np.sqrt(variance / both) if both > 0 else 1.0
+    low, high = np.quantile((draws[2] - draws[2].mean()) * scale, [(1 - level) / 2, (1 + level) / 2])
+    return float(np.sqrt(variance)), (estimate + float(low), estimate + float(high))
 
 
-def _resampled_median(correlations: Sequence[Array], chosen: Indices) -> Array:
-    side_by_side = np.concatenate(correlations, axis=1)  # (n_draws, n_neuroids)
-    return nan_median(np.take_along_axis(side_by_side, chosen, axis=1))
+def _three_ways(once: Sequence[Array], drawn: Sequence[Array], chosen: Indices) -> Array:
+    """Return medians over neuroids, (3, n_draws), from r of all stimuli (n_neuroids,) and of drawn ones (n_draws, ...)."""
+    fixed, resampled = np.concatenate(once), np.concatenate(drawn, axis=1)
+    both = np.take_along_axis(resampled, chosen, axis=1)
+    return np.stack([nan_median(resampled), nan_median(fixed[chosen]), nan_median(both)])

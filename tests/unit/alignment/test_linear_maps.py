@@ -1,0 +1,160 @@
+"""PLS and ridge in Gram space against scikit-learn, and the stated rules for awkward data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from alignment.linear_maps import (
+    centre_features,
+    centre_gram,
+    fit_by_missingness,
+    pls2,
+    ridge,
+    ridge_loo,
+)
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.linear_model import Ridge, RidgeCV
+
+N_TEST = 20
+SHAPES = [(100, 400, 12), (60, 30, 5), (50, 300, 80), (30, 500, 4)]  # n_train, n_features, n_neuroids
+
+
+def _data(n_train, n_features, n_neuroids, seed=0):
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(n_train + N_TEST, n_features)) * np.linspace(3, 0.1, n_features) + 2.0
+    responses = features @ rng.normal(size=(n_features, n_neuroids)) + 20 * rng.normal(size=(n_train + N_TEST, n_neuroids))
+    return features, responses
+
+
+def _systems(features, n_train):
+    train, test = np.arange(n_train), np.arange(n_train, len(features))
+    return {
+        "dual": centre_gram(features @ features.T, train, test),
+        "primal": centre_features(features, train, test),
+    }
+
+
+def _minimum_norm(features, responses, n_train):
+    centre, mean = features[:n_train].mean(0), responses[:n_train].mean(0)
+    inverse = np.linalg.pinv(features[:n_train] - centre, rcond=1e-10)
+    return (features[n_train:] - centre) @ inverse @ (responses[:n_train] - mean) + mean
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("form", ["dual", "primal"])
+def test_pls_equals_converged_nipals(shape, form):
+    n_train, n_features, _ = shape
+    features, responses = _data(*shape)
+    n_components = min(25, n_train - 1, n_features)
+    nipals = PLSRegression(n_components=n_components, scale=False, tol=1e-14, max_iter=100_000)
+    expected = nipals.fit(features[:n_train], responses[:n_train]).predict(features[n_train:])
+    got = pls2(_systems(features, n_train)[form], responses[:n_train], 25)
+    np.testing.assert_allclose(got, expected, atol=1e-5 * expected.std())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("form", ["dual", "primal"])
+def test_ridge_equals_scikit_learn(shape, form):
+    features, responses = _data(*shape)
+    n_train = shape[0]
+    expected = Ridge(alpha=1.0).fit(features[:n_train], responses[:n_train]).predict(features[n_train:])
+    np.testing.assert_allclose(ridge(_systems(features, n_train)[form], responses[:n_train], 1.0), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("form", ["dual", "primal"])
+@pytest.mark.parametrize("per_target", [False, True])
+def test_leave_one_out_ridge_equals_ridgecv(shape, form, per_target):
+    features, responses = _data(*shape)
+    n_train, alphas = shape[0], np.logspace(-2, 6, 20)
+    model = RidgeCV(alphas, alpha_per_target=per_target).fit(features[:n_train], responses[:n_train])
+    got, chosen = ridge_loo(_systems(features, n_train)[form], responses[:n_train], alphas, per_target=per_target)
+    np.testing.assert_array_equal(chosen, np.broadcast_to(model.alpha_, chosen.shape))
+    np.testing.assert_allclose(got, model.predict(features[n_train:]), atol=1e-8)
+
+
+def test_unpenalised_ridge_is_the_minimum_norm_least_squares_solution():
+    features, responses = _data(40, 200, 6)
+    expected = _minimum_norm(features, responses, 40)
+    for system in _systems(features, 40).values():
+        np.testing.assert_allclose(ridge(system, responses[:40], 0.0), expected, atol=1e-8)
+
+
+def test_rank_deficient_features_stop_pls_at_their_rank():
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(60, 3)) @ rng.normal(size=(3, 100))
+    responses = features[:, :4] + 0.1 * rng.normal(size=(60, 4))
+    expected = _minimum_norm(features, responses, 40)
+    for system in _systems(features, 40).values():
+        np.testing.assert_allclose(pls2(system, responses[:40], 25), expected, atol=1e-7)
+
+
+def test_fewer_stimuli_than_components_use_what_there_is():
+    features, responses = _data(8, 50, 3)
+    got = pls2(_systems(features, 8)["dual"], responses[:8], 25)
+    np.testing.assert_allclose(got, pls2(_systems(features, 8)["dual"], responses[:8], 7))
+    assert np.isfinite(got).all()
+
+
+def test_constant_neuroid_is_predicted_by_its_constant():
+    features, responses = _data(50, 80, 3)
+    responses[:, 1] = 4.0
+    system = _systems(features, 50)["dual"]
+    for got in (pls2(system, responses[:50]), ridge(system, responses[:50]), ridge_loo(system, responses[:50], [1.0])[0]):
+        np.testing.assert_allclose(got[:, 1], 4.0, atol=1e-9)
+
+
+def test_all_constant_responses_give_constant_predictions():
+    features, _ = _data(30, 40, 2)
+    system = _systems(features, 30)["dual"]
+    np.testing.assert_array_equal(pls2(system, np.full((30, 2), 3.0)), np.full((N_TEST, 2), 3.0))
+
+
+def test_constant_features_predict_the_mean():
+    features, (_, responses) = np.ones((50, 7)), _data(30, 40, 2)
+    for system in _systems(features, 30).values():
+        np.testing.assert_allclose(pls2(system, responses[:30]), np.tile(responses[:30].mean(0), (20, 1)))
+        np.testing.assert_allclose(ridge(system, responses[:30]), np.tile(responses[:30].mean(0), (20, 1)))
+
+
+def test_missing_responses_fit_each_neuroid_on_its_own_stimuli():
+    features, responses = _data(60, 90, 5)
+    partial = responses[:60].copy()
+    partial[:15, 2] = np.nan
+    train, test = np.arange(60), np.arange(60, 80)
+    gram = features @ features.T
+
+    def solve(finite, rows):
+        return ridge(centre_gram(gram, train[rows], test), finite, 1.0)
+
+    got = fit_by_missingness(solve, partial, len(test))
+    whole = Ridge(1.0).fit(features[:60], responses[:60]).predict(features[60:])
+    on_its_own = Ridge(1.0).fit(features[15:60], responses[15:60, 2]).predict(features[60:])
+    np.testing.assert_allclose(got[:, [0, 1, 3, 4]], whole[:, [0, 1, 3, 4]], atol=1e-8)
+    np.testing.assert_allclose(got[:, 2], on_its_own, atol=1e-8)
+
+
+def test_neuroid_never_recorded_has_no_prediction():
+    features, responses = _data(30, 50, 3)
+    responses[:, 1] = np.nan
+    train, test = np.arange(30), np.arange(30, 50)
+    got = fit_by_missingness(
+        lambda finite, rows: pls2(centre_gram(features @ features.T, train[rows], test), finite), responses[:30], 20
+    )
+    assert np.isnan(got[:, 1]).all()
+    assert np.isfinite(got[:, [0, 2]]).all()
+
+
+def test_more_neuroids_than_stimuli_with_all_components_interpolate():
+    """With as many components as training stimuli allow, PLS interpolates like minimum-norm least squares."""
+    features, responses = _data(20, 60, 300)
+    expected = _minimum_norm(features, responses, 20)
+    np.testing.assert_allclose(pls2(_systems(features, 20)["dual"], responses[:20], 25), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_lanczos_branch_equals_the_full_eigendecomposition():
+    features, responses = _data(320, 400, 270)
+    nipals = PLSRegression(n_components=3, scale=False, tol=1e-14, max_iter=100_000)
+    expected = nipals.fit(features[:320], responses[:320]).predict(features[320:])
+    got = pls2(_systems(features, 320)["dual"], responses[:320], 3)
+    np.testing.assert_allclose(got, expected, atol=1e-6 * expected.std())
