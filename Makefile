@@ -69,7 +69,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	@echo "Installing Ventral and what it needs into .venv (several GB; minutes on a slow connection) ..."
 	@[ -e $@ ] || "$(PYTHON)" -m venv --clear .venv
 	@rm -f $@
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[all]'
 	@touch $@
 

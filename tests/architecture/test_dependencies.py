@@ -27,7 +27,7 @@ def requirements(section: str, option: str) -> set[str]:
 
 
 def third_party(source: str) -> set[str]:
-    """Return the top-level names a module imports, at its top or inside functions, less our own and the standard library's."""
+    """Return the top-level names a module imports, also inside functions, but ours and the standard library's."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
