@@ -1,0 +1,174 @@
+"""`ventral list models|benchmarks|metrics`: what can be scored, with what, and how. Imports no torch until it must."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import alignment
+import benchmarks
+import model_zoo
+from benchmarks.contracts import BenchmarkCard
+from model_zoo.contracts import ModelCard
+from model_zoo.machine import format_bytes
+from results.cli import console
+
+app = typer.Typer(no_args_is_help=True, help="List models, benchmarks or metrics.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Search = Annotated[str | None, typer.Option("--search", metavar="TEXT", help="Only what contains TEXT, ignoring case.")]
+Mirror = Annotated[
+    Path | None,
+    typer.Option("--mirror", metavar="DIR", envvar="VENTRAL_MIRROR", help="Offline mirror of the public data."),
+]
+
+
+@app.command("models", epilog=console.examples("ventral list models", "ventral list models --search convnext --json"))
+def models(
+    json: Json = False,
+    search: Search = None,
+    all: Annotated[bool, typer.Option("--all", help="Every architecture of every family (imports torch).")] = False,
+) -> None:
+    """List model families and single models; with --search or --all, the architectures themselves."""
+    cards = model_zoo.list_models()
+    console.report_broken("model", model_zoo.MODELS.broken)
+    if search is None and not all:
+        rows = [_model_row(card) for card in cards]
+        if json:
+            console.emit_json({"models": rows})
+            return
+        table = console.table("Models", "name", "what", "licence", "for example")
+        for row in rows:
+            name = f"{row['name']}<architecture>" if row["family"] else row["name"]
+            table.add_row(name, row["description"], row["licence"], row["example"])
+        console.out().print(table)
+        console.note("Find an architecture with `ventral list models --search TEXT`.")
+        return
+    names = [name for card in cards for name in _architectures(card) if (search or "").lower() in name.lower()]
+    if json:
+        console.emit_json({"models": [{"name": name} for name in names]})
+        return
+    for name in names:
+        console.say(name)
+    console.note(f"{len(names)} architectures.")
+
+
+@app.command("benchmarks", epilog=console.examples("ventral list benchmarks", "ventral list benchmarks --all --json"))
+def list_benchmarks(
+    json: Json = False,
+    search: Search = None,
+    all: Annotated[bool, typer.Option("--all", help="Also the data on which layers are chosen.")] = False,
+    mirror: Mirror = None,
+) -> None:
+    """List benchmarks: region, species, counts, ceiling, metric, licence, and whether the data are here."""
+    cards = [card for card in benchmarks.list_benchmarks(all=all) if (search or "").lower() in card.name.lower()]
+    console.report_broken("benchmark", benchmarks.BENCHMARKS.broken)
+    rows = [_benchmark_row(card, mirror) for card in cards]
+    if json:
+        console.emit_json({"benchmarks": rows})
+        return
+    numeric = ("stimuli", "neuroids", "repeats", "size")
+    table = console.table(
+        "Benchmarks",
+        "name",
+        "region",
+        "species",
+        *numeric[:3],
+        "ceiling",
+        "metric",
+        "licence",
+        "data",
+        "size",
+        right=numeric,
+    )
+    for row in rows:
+        ceiling = row["ceiling"] or "none: only averages exist"
+        size = "-" if row["n_bytes"] is None else format_bytes(row["n_bytes"])
+        counts = (str(row[key]) for key in ("n_stimuli", "n_neuroids", "n_repeats"))
+        cells = (row["name"], row["region"], row["species"], *counts, ceiling, row["default_metric"], row["licence"])
+        table.add_row(*cells, row["data"], size)
+    console.out().print(table)
+
+
+@app.command("metrics", epilog=console.examples("ventral list metrics", "ventral list metrics --json"))
+def metrics(json: Json = False, search: Search = None) -> None:
+    """List metrics: what they fit, their range, and what they ignore or notice."""
+    cards = [card for card in alignment.list_metrics() if (search or "").lower() in card.name.lower()]
+    console.report_broken("metric", alignment.METRICS.broken)
+    if json:
+        rows = [
+            {
+                "name": card.name,
+                "version": card.version,
+                "description": card.description,
+                "citation": card.citation,
+                "parameters": {key: _plain(value) for key, value in card.parameters.items()},
+                "value_range": list(card.value_range),
+                "higher_is_better": card.higher_is_better,
+                "invariant_to": list(card.invariant_to),
+                "sensitive_to": list(card.sensitive_to),
+            }
+            for card in cards
+        ]
+        console.emit_json({"metrics": rows})
+        return
+    table = console.table("Metrics", "name", "what", "range", "ignores", "notices")
+    for card in cards:
+        low, high = card.value_range
+        table.add_row(
+            card.name,
+            card.description,
+            f"{low:g} to {high:g}",
+            ", ".join(card.invariant_to),
+            ", ".join(card.sensitive_to),
+        )
+    console.out().print(table)
+
+
+def _model_row(card: ModelCard) -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "family": card.name.endswith("/"),
+        "description": card.description,
+        "licence": card.licence,
+        "citation": card.citation,
+        "example": card.name + card.example if card.name.endswith("/") else card.name,
+    }
+
+
+def _architectures(card: ModelCard) -> list[str]:
+    return [card.name + name for name in card.architectures()] if card.name.endswith("/") else [card.name]
+
+
+def _benchmark_row(card: BenchmarkCard, mirror: Path | None) -> dict[str, Any]:
+    from benchmarks.fetch import presence
+
+    sizes = [file.n_bytes for file in card.files]
+    return {
+        "name": card.name,
+        "version": card.version,
+        "region": card.region,
+        "species": card.species,
+        "description": card.description,
+        "n_stimuli": card.n_stimuli,
+        "n_neuroids": card.n_neuroids,
+        "n_repeats": card.n_repeats,
+        "ceiling": card.ceiling,
+        "default_metric": card.default_metric,
+        "commitment": card.commitment,
+        "licence": card.licence,
+        "citation": card.citation,
+        "data": presence(card, mirror),
+        "n_bytes": None if None in sizes else sum(size for size in sizes if size),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a metric parameter as JSON can hold it."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value)

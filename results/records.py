@@ -1,0 +1,224 @@
+"""Scores as files: strict JSON and CSV with their provenance, written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from alignment import Score, get_metric
+from benchmarks import get_benchmark
+from model_zoo import LoadedModel, machine
+from model_zoo.errors import InvalidOption
+
+_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "xarray",
+    "pandas",
+    "pillow",
+    "safetensors",
+)
+_TOO_LONG_FOR_CSV = ("neuroid_ids", "neuroid_raw", "split_raw", "profile")
+_PAIRS = ("raw_interval", "interval")
+
+
+def to_json(scores: Sequence[Score], provenance: Mapping[str, Any]) -> str:
+    """Return ``{"scores": [...], "provenance": {...}}`` as strict JSON; what is not a finite number becomes null.
+
+    Parameters
+    ----------
+    scores : sequence of Score
+        One row each, with every field of `Score`.
+    provenance : mapping
+        See `provenance`.
+    """
+    return (
+        json.dumps(_strict({"scores": [asdict(score) for score in scores], "provenance": provenance}), indent=2) + "\n"
+    )
+
+
+def to_csv(scores: Sequence[Score]) -> str:
+    """Return the same rows as CSV with a header; intervals become two columns, per-neuroid values are left out."""
+    names = [field.name for field in fields(Score) if field.name not in _TOO_LONG_FOR_CSV]
+    columns = [part for name in names for part in ([f"{name}_low", f"{name}_high"] if name in _PAIRS else [name])]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for score in scores:
+        row: dict[str, Any] = {name: getattr(score, name) for name in names}
+        for name in _PAIRS:
+            row[f"{name}_low"], row[f"{name}_high"] = row.pop(name)
+        writer.writerow(_strict(row))
+    return text.getvalue()
+
+
+def provenance(
+    model: LoadedModel,
+    scores: Sequence[Score],
+    *,
+    command: Sequence[str],
+    seed: int,
+    options: Mapping[str, Any],
+    durations: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return everything needed to judge or repeat a run, ready for JSON.
+
+    Parameters
+    ----------
+    command : sequence of str
+        The command line as typed, or [] from Python.
+    seed : int
+        Of the untrained weights.
+    options : mapping
+        What else was set: "device", layers, memory, batch size, ...
+    durations : mapping
+        Seconds per stage of the run.
+    """
+    metrics = [get_metric(name) for name in sorted({score.metric for score in scores})]
+    cards = [get_benchmark(name) for name in sorted({score.benchmark for score in scores})]
+    return {
+        "command": list(command),
+        "ventral": version("ventral-alignment"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": {
+            "name": model.name,
+            "identity": model.identity,
+            "licence": model.licence,
+            "citation": model.citation,
+            "weights": {**asdict(model.weights), "share_loaded": model.weights.share_loaded},
+            "preprocessing": asdict(model.preprocessing),
+            "visual_degrees": model.visual_degrees,
+        },
+        "benchmarks": {
+            card.name: {
+                "version": card.version,
+                "licence": card.licence,
+                "citation": card.citation,
+                "ceiling": card.ceiling,
+                "visual_degrees": card.visual_degrees,
+                "files": {file.name: file.sha256 or file.git_blob_sha1 for file in card.files},
+            }
+            for card in cards
+        },
+        "metrics": {
+            card.name: {"version": card.version, "citation": card.citation, "parameters": dict(card.parameters)}
+            for card in metrics
+        },
+        "seed": seed,
+        "options": dict(options),
+        "libraries": library_versions(),
+        "hardware": hardware(str(options["device"])),
+        "durations_s": dict(durations),
+        "peak_memory_bytes": machine.peak_memory_bytes(),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that shape a score, where installed."""
+    versions = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """Return what the run computed on: processor, threads, memory limit and `device`."""
+    described = {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "n_threads": machine.n_threads(),
+        "memory_limit_bytes": machine.memory_limit_bytes(),
+        "device": device,
+    }
+    if device.startswith("cuda"):
+        import torch
+
+        described["device_name"] = torch.cuda.get_device_name(device)
+    return described
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path` through a temporary file beside it: readers see all of it, or what was there before.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left behind.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Refuse an output path that could not be written once the work is done.
+
+    Raises
+    ------
+    InvalidOption
+        If `path` is a folder, or its folder is missing or does not accept files.
+    """
+    reason = None
+    if path.is_dir():
+        reason = "a folder"
+    elif not path.parent.is_dir():
+        reason = f"the missing folder {str(path.parent)!r}"
+    else:
+        try:
+            tempfile.TemporaryFile(dir=path.parent).close()
+        except OSError as error:
+            reason = f"a folder that refuses files ({error.strerror})"
+    if reason is not None:
+        raise InvalidOption(
+            f"{option} {str(path)!r}",
+            expected="a file in an existing, writable folder",
+            got=reason,
+            next_step="create the folder or name another file",
+        )
+
+
+def _strict(value: Any) -> Any:
+    """Return `value` with tuples as lists and numbers that JSON does not know as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,55 @@
+"""A self-contained HTML page about one run: figures, table, reading guide and provenance, readable offline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from alignment import Score
+from model_zoo.machine import format_bytes
+
+__all__ = ["render"]
+
+
+def render(scores: Sequence[Score], provenance: Mapping[str, Any]) -> str:
+    """Return the page as one HTML document that loads nothing from elsewhere.
+
+    Parameters
+    ----------
+    scores : sequence of Score
+        At least one, all of one model.
+    provenance : mapping
+        See `results.records.provenance`.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    from results.report import figures
+
+    drawn = {
+        "bars": figures.headline_bars(scores),
+        "profile": figures.layer_profile(scores),
+        "neuroids": figures.neuroid_distribution(scores),
+    }
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("page.html.j2").render(
+        scores=scores,
+        model=provenance["model"],
+        provenance=provenance,
+        provenance_json=json.dumps(provenance, indent=2, default=str),
+        simulated=all(score.benchmark.startswith("Simulated.") for score in scores),
+        shown=figures.headline_rows(scores),
+        figures={name: Markup(_html(figure, name)) for name, figure in drawn.items() if figure is not None},
+        plotly=Markup(get_plotlyjs()),
+        peak_memory=format_bytes(provenance["peak_memory_bytes"]),
+    )
+
+
+def _html(figure: Any, name: str) -> str:
+    settings = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{name}", config=settings))
