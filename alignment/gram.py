@@ -17,7 +17,7 @@ from alignment.linear_maps import System, centre_features, centre_gram
 from alignment.spill import BLOCK, Slice, Spill, plan_passes
 from model_zoo import cache
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
-from model_zoo.errors import ResourceError
+from model_zoo.errors import DataIntegrity, ResourceError
 from model_zoo.extraction import Progress, extract
 from model_zoo.machine import home, memory_available_bytes
 
@@ -219,6 +219,13 @@ class _Fold:
                 _add_products(self._arrays["matrix"], block)
         if not part.is_last:
             return
+        if not np.isfinite(self._arrays["row_sums"]).all():
+            raise DataIntegrity(
+                f"layer {part.layer.name}",
+                expected="finite activations",
+                got=f"NaN or infinity for {int((~np.isfinite(self._arrays['row_sums'])).sum())} of {self._n} stimuli",
+                next_step="check the weights, or leave the layer out with --layers",
+            )
         if narrow:
             self._arrays["features"] = np.concatenate(self._columns, axis=1)
         self._arrays["n_features"] = np.array(part.layer.n_features)

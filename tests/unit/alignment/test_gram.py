@@ -1,0 +1,238 @@
+"""Passes, spilling and folding: the same K whatever the batch, the budgets and the threads."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from alignment.gram import Gram, Resources, gram_matrices
+from alignment.spill import BLOCK, Slice, Spill, plan_passes
+from benchmarks.stimuli import from_arrays
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_zoo.contracts import Layer, LoadedModel, Preprocessing, WeightsReport
+from model_zoo.errors import DataIntegrity, ResourceError
+from model_zoo.layers import list_layers
+from torch import nn
+
+N_STIMULI = 90
+
+
+class _Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 24, 5, stride=2)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(24, 32, 3, stride=2)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.conv1(x))
+        return self.head(self.pool(self.conv2(x)).flatten(1))
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = _Net().eval()
+    preprocessing = Preprocessing(input_size=(64, 64))
+    return LoadedModel("toy/net", net, preprocessing, WeightsReport("seed 0", 6, 6), "toy-identity", "MIT", "none")
+
+
+@pytest.fixture(scope="module")
+def stimuli():
+    images = np.random.default_rng(0).integers(0, 256, size=(N_STIMULI, 48, 48, 3), dtype=np.uint8)
+    return from_arrays({f"s{i:03d}": image for i, image in enumerate(images)}, visual_degrees=8.0)
+
+
+def _grams(model, stimuli, **resources) -> dict[str, Gram]:
+    layers = list_layers(model.module, model.preprocessing.input_size, all_modules=True)
+    with gram_matrices(model, stimuli, layers, Resources(**{"use_cache": False, **resources})) as grams:
+        return {name: grams[name] for name in grams}
+
+
+def _matrix(gram: Gram) -> np.ndarray:
+    if gram.matrix is not None:
+        return gram.matrix
+    features = gram.features.astype(np.float64)
+    return features @ features.T
+
+
+@pytest.fixture(scope="module")
+def direct(model, stimuli) -> dict[str, np.ndarray]:
+    """Every layer's features from a plain forward pass, copied at the hook."""
+    from model_zoo.preprocessing import preprocess
+
+    captured: dict[str, np.ndarray] = {}
+    handles = [
+        module.register_forward_hook(lambda _m, _i, out, name=name: captured.__setitem__(name, out.numpy().copy()))
+        for name, module in model.module.named_children()
+    ]
+    batch = torch.stack([preprocess(stimuli.image(each), model.preprocessing) for each in stimuli.ids])
+    with torch.inference_mode():
+        model.module(batch)
+    for handle in handles:
+        handle.remove()
+    return {name: values.reshape(len(values), -1) for name, values in captured.items()}
+
+
+def test_gram_is_features_times_their_transpose(model, stimuli, direct):
+    grams = _grams(model, stimuli, batch_size=16)
+    assert set(direct) == set(grams)
+    for name, features in direct.items():
+        wide = features.astype(np.float64)
+        np.testing.assert_allclose(_matrix(grams[name]), wide @ wide.T, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(grams[name].row_sums, wide.sum(axis=1), rtol=1e-4, atol=1e-3)
+        assert grams[name].n_features == features.shape[1]
+        assert (grams[name].features is not None) == (features.shape[1] < N_STIMULI)
+
+
+def test_inplace_relu_does_not_overwrite_the_layer_before_it(model, stimuli):
+    grams = _grams(model, stimuli, batch_size=16)
+    assert not np.allclose(grams["conv1"].row_sums, grams["relu"].row_sums)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, None])
+@pytest.mark.parametrize(("memory", "scratch"), [(500_000_000, 10**9), (3_000_000, 6_000_000), (1, 1)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_k_depends_on_no_budget(model, stimuli, batch_size, memory, scratch, threads):
+    reference = _grams(model, stimuli, batch_size=16, threads=1)
+    got = _grams(model, stimuli, batch_size=batch_size, memory=memory, scratch=scratch, threads=threads)
+    for name, gram in reference.items():
+        scale = np.abs(_matrix(gram)).max()
+        np.testing.assert_allclose(_matrix(got[name]), _matrix(gram), rtol=1e-6, atol=1e-6 * scale)
+
+
+def test_small_budgets_take_several_passes_and_stop_early(model, stimuli):
+    stages = []
+    layers = list_layers(model.module, (64, 64), all_modules=True)
+    resources = Resources(memory=1, scratch=1, use_cache=False)
+    with gram_matrices(model, stimuli, layers, resources, lambda stage, done, total: stages.append((stage, done))):
+        pass
+    passes = sum(1 for stage, done in stages if stage == "forward pass" and done == N_STIMULI)
+    blocks = sum(-(-layer.n_features // BLOCK) for layer in layers)
+    assert passes == blocks > 3
+
+
+def test_cache_is_used_and_keyed_on_content(model, stimuli, tmp_path, monkeypatch):
+    monkeypatch.setenv("VENTRAL_HOME", str(tmp_path))
+    first = _grams(model, stimuli, use_cache=True)
+    calls = []
+    layers = list_layers(model.module, (64, 64), all_modules=True)
+
+    def passes(subject, shown):
+        calls.clear()
+        with gram_matrices(subject, shown, layers, Resources(), lambda stage, *_: calls.append(stage)) as grams:
+            return {name: grams[name] for name in grams}
+
+    again = passes(model, stimuli)
+    assert calls == []
+    np.testing.assert_array_equal(_matrix(again["conv1"]), _matrix(first["conv1"]))
+    from dataclasses import replace
+
+    passes(replace(model, identity="other weights"), stimuli)
+    assert "forward pass" in calls
+    passes(model, stimuli.subset(stimuli.ids[::-1]))
+    assert "forward pass" in calls
+
+
+def test_damaged_cache_entry_is_computed_again(model, stimuli, tmp_path, monkeypatch):
+    monkeypatch.setenv("VENTRAL_HOME", str(tmp_path))
+    first = _grams(model, stimuli, use_cache=True)
+    for path in tmp_path.rglob("*.npz"):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        path.write_bytes(data)
+    again = _grams(model, stimuli, use_cache=True)
+    for name, gram in first.items():
+        np.testing.assert_allclose(_matrix(again[name]), _matrix(gram), rtol=1e-6, atol=1e-3)
+
+
+def test_interruption_leaves_nothing_half_written(model, stimuli, tmp_path, monkeypatch):
+    monkeypatch.setenv("VENTRAL_HOME", str(tmp_path))
+    layers = list_layers(model.module, (64, 64), all_modules=True)
+
+    def interrupt(stage, done, total):
+        if done > 20:
+            raise KeyboardInterrupt
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        gram_matrices(model, stimuli, layers, Resources(batch_size=8, memory=1), interrupt),
+    ):
+        pass
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_full_disk_while_spilling_says_what_to_do(model, stimuli, tmp_path, monkeypatch):
+    monkeypatch.setenv("VENTRAL_HOME", str(tmp_path))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    layers = list_layers(model.module, (64, 64), all_modules=True)
+    with (
+        pytest.raises(ResourceError, match="No space left on device.*--scratch-dir"),
+        gram_matrices(model, stimuli, layers, Resources(memory=1)),
+    ):
+        pass
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_layer_that_is_not_finite_is_refused(model, stimuli):
+    broken = _Net().eval()
+    nn.init.constant_(broken.conv2.weight, float("nan"))
+    from dataclasses import replace
+
+    with pytest.raises(DataIntegrity, match="conv2.*finite"):
+        _grams(replace(model, module=broken), stimuli)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.integers(1, 40_000), min_size=1, max_size=8),
+    st.integers(1, 50),
+    st.integers(0, 5_000_000),
+    st.integers(0, 5_000_000),
+)
+def test_plan_keeps_every_column_once_within_the_budgets(widths, n_stimuli, memory, scratch):
+    layers = [Layer(f"l{i}", (width,), "Linear", i, True) for i, width in enumerate(widths)]
+    passes = plan_passes(layers, n_stimuli, memory, scratch)
+    pieces = [piece for part in passes for piece in part]
+    for layer in layers:
+        mine = [piece for piece in pieces if piece.layer == layer]
+        assert [piece.start for piece in mine] == [0] + [piece.stop for piece in mine[:-1]]
+        assert mine[-1].is_last
+        assert all(piece.start % BLOCK == 0 for piece in mine)
+    assert [piece.layer.order for piece in pieces] == sorted(piece.layer.order for piece in pieces)
+    block = 4 * n_stimuli * BLOCK
+    for part in passes:
+        for on_disk, budget in ((False, memory), (True, scratch)):
+            used = sum(-(-(p.stop - p.start) // BLOCK) for p in part if p.on_disk == on_disk)
+            assert used * block <= budget or (len(part) == 1 and used == 1)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_spill_gives_back_what_was_written(tmp_path: Path, on_disk: bool):
+    layer = Layer("wide", (2 * BLOCK + 77,), "Conv2d", 0, True)
+    features = np.random.default_rng(0).normal(size=(13, layer.n_features)).astype(np.float32)
+    spill = Spill(Slice(layer, BLOCK, layer.n_features, on_disk), 13, tmp_path)
+    for rows in (slice(5, 13), slice(0, 5)):
+        spill.write(rows.start, features[rows])
+    np.testing.assert_array_equal(np.concatenate(list(spill.blocks()), axis=1), features[:, BLOCK:])
+    spill.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_gram_of_equals_the_streamed_one():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(50, 2 * BLOCK + 5)).astype(np.float32)
+    gram = Gram.of(features, [str(i) for i in range(50)])
+    np.testing.assert_allclose(gram.matrix, features.astype(np.float64) @ features.T.astype(np.float64), rtol=1e-12)
