@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import pickle
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,7 +268,8 @@ def _read(file: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(file)
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd files; the errors below say it better
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         refused = re.search(r"(?:GLOBAL|global:?|[Cc]lass) `?([\w.]+\.[\w.]+)", str(error))
@@ -277,6 +279,8 @@ def _read(file: Path) -> Any:
         raise _not_a_checkpoint(file, head) from error
     except PermissionError as error:
         raise _refused(file, "a readable file", "permission denied", "change its permissions") from error
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file makes the readers fail in every way
         if "TorchScript" in str(error):
             raise _refused(file, "a state dict", "a TorchScript program", _RESAVE) from error
