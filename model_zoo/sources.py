@@ -133,7 +133,7 @@ def _override(preprocessing: Preprocessing, overrides: Mapping[str, object]) -> 
 def _input_size(field: str, value: object) -> tuple[int, int]:
     sides = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else ()
     match sides:
-        case (int(height), int(width)) if height > 0 and width > 0:
+        case (int(height), int(width)) if height > 0 and width > 0 and bool not in map(type, sides):
             return height, width
     raise _invalid(field, "a side or (height, width) in pixels, above 0", value)
 
