@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
 from alignment.gram import Gram, Resources, gram_matrices
 from alignment.spill import BLOCK, Slice, Spill, plan_passes
 from benchmarks.stimuli import from_arrays
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from model_zoo.contracts import Layer, LoadedModel, Preprocessing, WeightsReport
 from model_zoo.errors import DataIntegrity, ResourceError
 from model_zoo.layers import list_layers
-from torch import nn
 
 N_STIMULI = 90
 
@@ -179,7 +180,7 @@ def test_full_disk_while_spilling_says_what_to_do(model, stimuli, tmp_path, monk
     monkeypatch.setattr(os, "pwrite", full)
     layers = list_layers(model.module, (64, 64), all_modules=True)
     with (
-        pytest.raises(ResourceError, match="No space left on device.*--scratch-dir"),
+        pytest.raises(ResourceError, match=r"No space left on device.*--scratch-dir"),
         gram_matrices(model, stimuli, layers, Resources(memory=1)),
     ):
         pass
@@ -191,7 +192,7 @@ def test_layer_that_is_not_finite_is_refused(model, stimuli):
     nn.init.constant_(broken.conv2.weight, float("nan"))
     from dataclasses import replace
 
-    with pytest.raises(DataIntegrity, match="conv2.*finite"):
+    with pytest.raises(DataIntegrity, match=r"conv2.*finite"):
         _grams(replace(model, module=broken), stimuli)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.linear_model import Ridge, RidgeCV
+
 from alignment.linear_maps import (
     centre_features,
     centre_gram,
@@ -12,8 +15,6 @@ from alignment.linear_maps import (
     ridge,
     ridge_loo,
 )
-from sklearn.cross_decomposition import PLSRegression
-from sklearn.linear_model import Ridge, RidgeCV
 
 N_TEST = 20
 SHAPES = [(100, 400, 12), (60, 30, 5), (50, 300, 80), (30, 500, 4)]  # n_train, n_features, n_neuroids
@@ -22,7 +23,9 @@ SHAPES = [(100, 400, 12), (60, 30, 5), (50, 300, 80), (30, 500, 4)]  # n_train, 
 def _data(n_train, n_features, n_neuroids, seed=0):
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(n_train + N_TEST, n_features)) * np.linspace(3, 0.1, n_features) + 2.0
-    responses = features @ rng.normal(size=(n_features, n_neuroids)) + 20 * rng.normal(size=(n_train + N_TEST, n_neuroids))
+    responses = features @ rng.normal(size=(n_features, n_neuroids)) + 20 * rng.normal(
+        size=(n_train + N_TEST, n_neuroids)
+    )
     return features, responses
 
 
@@ -100,7 +103,11 @@ def test_constant_neuroid_is_predicted_by_its_constant():
     features, responses = _data(50, 80, 3)
     responses[:, 1] = 4.0
     system = _systems(features, 50)["dual"]
-    for got in (pls2(system, responses[:50]), ridge(system, responses[:50]), ridge_loo(system, responses[:50], [1.0])[0]):
+    for got in (
+        pls2(system, responses[:50]),
+        ridge(system, responses[:50]),
+        ridge_loo(system, responses[:50], [1.0])[0],
+    ):
         np.testing.assert_allclose(got[:, 1], 4.0, atol=1e-9)
 
 

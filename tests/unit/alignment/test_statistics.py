@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from alignment.statistics import (
     PairedMeasurements,
     SplitPrediction,
@@ -14,8 +17,6 @@ from alignment.statistics import (
     summarise,
     weighted_pearson,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def test_integer_weights_equal_repeated_rows():
