@@ -119,10 +119,11 @@ def _declared(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("folder", ["", "images_999999/", "a/b/"])
 def test_both_archive_layouts(tmp_path: Path, responses: np.ndarray, folder: str) -> None:
     junk = ["__MACOSX/", "__MACOSX/._image0001.jpg", "__MACOSX/images/image0001.jpg", f"{folder}.DS_Store"]
-    write_images(tmp_path, [*junk, *(f"{folder}image{number:04d}.jpg" for number in (3, 1, 2))])
+    write_images(tmp_path, [*(f"{folder}image{number:04d}.jpg" for number in (3, 1, 2)), *junk])
     (recording,) = load_small(tmp_path)
     assert recording.stimuli.ids == ("999999-image0001", "999999-image0002", "999999-image0003")
-    assert str(recording.stimuli.sources["999999-image0002"]).endswith(f"!{folder}image0002.jpg")
+    members = [str(recording.stimuli.sources[each]).split("!")[1] for each in recording.stimuli.ids]
+    assert members == [f"{folder}image{number:04d}.jpg" for number in (1, 2, 3)]
     repeats, ids = to_repeats(recording.assembly)
     assert ids == recording.stimuli.ids
     np.testing.assert_array_equal(repeats, responses.transpose(1, 2, 0))

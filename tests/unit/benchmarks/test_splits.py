@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.splits import shuffle_splits
 from model_zoo.errors import InvalidOption, ShapeMismatch
 
 
+@settings(deadline=None)
 @given(n_stimuli=st.integers(10, 300), n_splits=st.integers(1, 5), seed=st.integers(0, 100))
 def test_train_and_test_share_nothing_and_lose_nothing(n_stimuli: int, n_splits: int, seed: int) -> None:
     splits = shuffle_splits(n_stimuli, n_splits=n_splits, seed=seed)
