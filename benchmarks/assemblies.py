@@ -53,6 +53,13 @@ def make_assembly(
         Lengths that do not fit together.
     DataIntegrity
         A neuroid id twice, one repetition of a stimulus twice, or an infinite response.
+
+    Examples
+    --------
+    >>> assembly = make_assembly([[1.0], [3.0]], stimulus_ids=["a", "a"], repetitions=[0, 1],
+    ...                          neuroid_ids=["n1"], region="V4", unit="spikes/100 ms")
+    >>> average_repetitions(assembly).values.tolist()
+    [[2.0]]
     """
     array = np.array(values, dtype=np.float64)
     if array.ndim != 2 or array.shape != (len(stimulus_ids), len(neuroid_ids)):

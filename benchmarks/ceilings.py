@@ -180,6 +180,13 @@ def internal_consistency(repeats: Array, *, n_splits: int = 10, seed: int = 1) -
     (NaN) where it is missing for some; where every half has every stimulus the two agree.
 
     The estimate is the reliability of the *averaged* recording (r^2 explainable), limited by trial noise only.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> repeats = rng.normal(size=(500, 1, 9)) + rng.normal(size=(500, 4, 9))  # reliability 1 / (1 + 1 / 4)
+    >>> round(internal_consistency(repeats).value, 1)
+    0.8
     """
     raw = np.stack(
         [
@@ -216,6 +223,11 @@ def ceiled(raw: float, ceiling: float, *, rule: str = "r^2/ceiling") -> float:
     ------
     InvalidOption
         Another rule.
+
+    Examples
+    --------
+    >>> round(ceiled(-0.6, 0.9), 3)
+    -0.4
     """
     if rule not in CEILED_RULES:
         raise InvalidOption(

@@ -58,6 +58,12 @@ def shuffle_splits(
     -----
     scikit-learn's ShuffleSplit and StratifiedShuffleSplit. Test sets of different splits overlap, so scores of splits
     are not independent and their spread underestimates the error.
+
+    Examples
+    --------
+    >>> splits = shuffle_splits(100)
+    >>> len(splits), len(splits[0].train), len(splits[0].test)
+    (10, 90, 10)
     """
     from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 

@@ -226,6 +226,12 @@ def from_arrays(
     ------
     DataIntegrity
         An array is not uint8 of shape (height, width, 3).
+
+    Examples
+    --------
+    >>> stimuli = from_arrays({"black": np.zeros((80, 80, 3), np.uint8)}, visual_degrees=8)
+    >>> stimuli.place_on_screen(10).image("black").size
+    (100, 100)
     """
     for stimulus, array in arrays.items():
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
