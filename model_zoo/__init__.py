@@ -68,7 +68,7 @@ def get_model_card(name: str) -> tuple[ModelCard, str]:
         return MODELS.get(name), ""
     prefixes = [prefix for prefix in MODELS.names() if prefix.endswith("/") and name.startswith(prefix)]
     if not prefixes:
-        raise UnknownName("model", name, MODELS.names(), hint=_suggest(name))
+        raise UnknownName("model", name, [], hint=_suggest(name))
     prefix = max(prefixes, key=len)
     card, architecture = MODELS.get(prefix), name[len(prefix) :]
     known = card.architectures()
@@ -79,10 +79,11 @@ def get_model_card(name: str) -> tuple[ModelCard, str]:
 
 
 def _suggest(name: str) -> str:
-    """Return a sentence naming the architectures of any family close to a name written without its family."""
+    """Return a sentence naming single models, and architectures of any family, close to a name nobody claims."""
     bare = name.rsplit("/", 1)[-1]
     families = [card for card in MODELS.cards() if card.name.endswith("/")]
-    near = [card.name + match for card in families for match in nearest_names(bare, card.architectures(), n=2)]
+    near = nearest_names(name, [card.name for card in MODELS.cards() if not card.name.endswith("/")])
+    near += [card.name + match for card in families for match in nearest_names(bare, card.architectures(), n=2)]
     exact = [candidate for candidate in near if candidate.rsplit("/", 1)[-1] == bare]
     found = exact or near
     return f"did you mean {', '.join(found)}?" if found else "see `ventral list models`"

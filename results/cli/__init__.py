@@ -1,5 +1,15 @@
 """The command `ventral`: one file per command, nothing heavy imported before a command needs it."""
 
-from results.cli.app import main
+from __future__ import annotations
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line and exit with its code: 0 done, 1 a bug, 2 bad input or resources, 130 interrupted."""
+    from results.cli.rooms import refuse_foreign_rooms
+
+    refuse_foreign_rooms()
+    from results.cli.app import run
+
+    run()

@@ -79,8 +79,8 @@ app.add_typer(cache.app, name="cache")
 app.command("doctor", epilog=console.examples("ventral doctor", "ventral doctor --json"))(doctor.doctor)
 
 
-def main() -> None:
-    """Run the command line and exit with its code: 0 done, 1 a bug, 2 bad input or resources, 130 interrupted."""
+def run() -> None:
+    """Run the command line and exit with its code."""
     try:
         app(prog_name="ventral")
     except KeyboardInterrupt as error:  # before any command had started

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 from collections import Counter
 from collections.abc import Iterator
@@ -18,9 +17,9 @@ from model_zoo import machine
 from model_zoo.machine import format_bytes
 from results.cli import console
 from results.cli.listing import Json, Mirror
+from results.cli.rooms import ROOMS, found_folder, own_folder
 from results.records import library_versions
 
-ROOMS = ("model_zoo", "benchmarks", "alignment", "results")
 _OURS = "ventral-alignment"
 _LITTLE_DISK, _LITTLE_MEMORY = 5 * 10**9, 2 * 10**9
 
@@ -57,21 +56,18 @@ def examine(mirror: Path | None = None) -> list[Finding]:
 
 def shadows() -> Iterator[Finding]:
     """Yield per room whether Python imports ours, and whether another distribution installs the same name."""
-    own = Path(__file__).resolve().parents[2]
     distributions = packages_distributions()
     for room in ROOMS:
-        spec = importlib.util.find_spec(room)
-        places = [Path(place).resolve() for place in (spec.submodule_search_locations or ())] if spec else []
+        own, found = own_folder(room), found_folder(room)
         others = sorted({name for name in distributions.get(room, ()) if name.lower().replace("_", "-") != _OURS})
-        if places != [own / room]:
-            found = ", ".join(map(str, places)) or "nothing"
-            step = f"expected {own / room}: uninstall what owns the other, or start Python in another folder"
-            yield Finding("import packages", room, f"imports {found}", "problem", step)
+        if found != own:
+            step = f"expected {own}: uninstall what owns the other, or start Python in another folder"
+            yield Finding("import packages", room, f"imports {found or 'nothing'}", "problem", step)
         elif others:
             step = f"`pip uninstall {' '.join(others)}`, or give Ventral an environment of its own"
             yield Finding("import packages", room, f"also installed by {', '.join(others)}", "problem", step)
         else:
-            yield Finding("import packages", room, str(own / room))
+            yield Finding("import packages", room, str(own))
 
 
 def _versions() -> Iterator[Finding]:
