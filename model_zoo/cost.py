@@ -97,8 +97,8 @@ def _measure(module: nn.Module, batch: torch.Tensor, device: str) -> tuple[float
         raise InvalidOption(
             f"device {device!r}", expected="a device of this machine", got=got, next_step="see `ventral doctor`"
         ) from error
-    on_cuda = batch.device.type == "cuda"
-    synchronise: Callable[[], object] = torch.cuda.synchronize if on_cuda else lambda: None
+    waits: dict[str, Callable[[], None]] = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}
+    synchronise = waits.get(batch.device.type, lambda: None)
     seconds: list[float] = []
     try:
         module.to(device)

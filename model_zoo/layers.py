@@ -290,14 +290,12 @@ def _is_list(module: nn.Module) -> bool:
 
 
 def _is_stage(module: nn.Module) -> bool:
-    """True if the module is, or directly holds, a container whose children are all blocks of one class."""
-    containers = [m for m in (module, *module.children()) if isinstance(m, _CONTAINERS)]
-    return any(_holds_blocks(container) for container in containers)
-
-
-def _holds_blocks(container: nn.Module) -> bool:
-    children = list(container.children())
-    return bool(children) and len({type(child) for child in children}) == 1 and all(map(_is_block, children))
+    """True if the module is or directly holds a container of nothing but blocks, or consists of blocks of one class."""
+    children = list(module.children())
+    containers = [m for m in (module, *children) if isinstance(m, _CONTAINERS)]
+    if any(len(container) > 0 and all(map(_is_block, container.children())) for container in containers):
+        return True
+    return len(children) > 1 and len({type(child) for child in children}) == 1 and all(map(_is_block, children))
 
 
 def _is_block(module: nn.Module) -> bool:

@@ -88,6 +88,8 @@ def test_resnet_candidates(resnet):
         (lambda: timm.create_model("test_convnext"), ["stages.0.blocks.0", "stages.2.blocks.3"], ["stages.0"]),
         (lambda: timm.create_model("test_maxvit"), ["stem", "stages.0.blocks.0", "stages.3.blocks.0"], []),
         (lambda: timm.create_model("test_efficientnet"), ["blocks.0.0", "conv_head"], ["blocks.0.0.conv_pw"]),
+        (lambda: timm.create_model("regnetx_002"), ["stem", "s2", "s3.b1", "s3.b4", "s4.b7"], ["s3", "s4.b7.conv1"]),
+        (lambda: timm.create_model("edgenext_xx_small"), ["stages.1.blocks.0", "stages.1.blocks.1"], ["stages.1"]),
         (lambda: torchvision.models.mobilenet_v2(), ["features.0", "features.1", "features.18"], ["features.0.0"]),
         (lambda: torchvision.models.squeezenet1_1(), ["features.0", "features.3"], ["features.3.expand1x1"]),
         (
