@@ -58,7 +58,8 @@ constraints: $(READY)  ## resolve the newest versions that setup.cfg allows, and
 	for file in constraints.txt constraints-current.txt; do \
 		extras=$$([ $$file = constraints.txt ] && echo "--extra all" || echo "--extra dev"); \
 		{ grep '^#' $$file; $(BIN)/uv pip compile -q --no-header --no-annotate --upgrade --python $(BIN)/python $$extras setup.cfg; } \
-			> $$file.new && mv $$file.new $$file; \
+			> $$file.new; \
+		mv $$file.new $$file; \
 	done
 
 # The file `ready` is written last. An environment without it was interrupted: it is made again from nothing.
