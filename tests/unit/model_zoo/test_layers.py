@@ -5,6 +5,7 @@ import timm
 import torch
 import torchvision
 from torch import nn
+from torchvision.models.efficientnet import FusedMBConv, FusedMBConvConfig
 
 from model_zoo.errors import InvalidOption, ShapeMismatch, UnknownName
 from model_zoo.layers import Taps, list_layers, select_layers
@@ -121,6 +122,12 @@ def test_candidates_are_blocks_and_what_stands_beside_them(build, expected, unex
     assert not set(unexpected) & set(names)
 
 
+def test_a_convolution_with_its_norm_is_no_block():
+    config = FusedMBConvConfig(4, 3, 1, 3, 8, 1)  # expands, then projects: a list of two convolutions inside
+    net = nn.Sequential(FusedMBConv(config, 0, nn.BatchNorm2d), nn.ReLU())
+    assert [layer.name for layer in list_layers(net.eval(), (8, 8))] == ["0", "1"]
+
+
 def test_windows_folded_into_the_batch_are_left_out():
     window_first = []
     swin = timm.create_model("swin_tiny_patch4_window7_224", img_size=56, depths=(1, 1), embed_dim=12).eval()
@@ -159,7 +166,7 @@ def test_select(resnet):
 
 def test_select_takes_brackets_and_repeats_literally(toy):
     layers = list_layers(toy, (8, 8), all_modules=True)
-    chosen = select_layers(["branches[pair][0]", "branches[m*", "relu#2"], layers)
+    chosen = select_layers(["branches[pair]*", "branches[m*", "relu#2"], layers)
     assert [layer.name for layer in chosen] == ["relu#2", "branches[mean]", "branches[pair][0]"]
 
 
