@@ -1,4 +1,4 @@
-"""Reading weights files without running code from them, and filling an architecture with what they hold."""
+"""Reading weights files without running code from them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import hashlib
 import pickle
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from model_zoo.contracts import WeightsReport
 from model_zoo.errors import CheckpointError
 
 State = Mapping[str, torch.Tensor]
@@ -36,23 +34,6 @@ _PLAIN_KEYS = (
 _EMA_KEYS = (
     *("state_dict_ema", "ema_state_dict", "model_ema", "ema_model", "model_ema_state_dict", "ema", "params_ema"),
     *("ema_params", "averaged_model", "shadow", "teacher"),
-)
-# Names that wrappers put before every key.
-_PREFIXES = (
-    "module",
-    "_orig_mod",
-    "model",
-    "net",
-    "network",
-    "backbone",
-    "encoder",
-    "student",
-    "teacher",
-    "base_model",
-)
-# Bookkeeping that is no weight: an architecture without it is complete all the same.
-_BOOKKEEPING = re.compile(
-    r"(.*\.)?(num_batches_tracked|n_averaged|relative_position_index|attn_mask|total_(ops|params))"
 )
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 _RESAVE = "re-save it with torch.save(model.state_dict(), FILE) or as safetensors"
@@ -100,123 +81,26 @@ def read_checkpoint(path: str | Path, *, ema: bool = False) -> Checkpoint:
     file = _existing_file(path)
     content = _read(file)
     if not isinstance(content, Mapping):
-        raise _refused(file, "a state dict", f"a {type(content).__name__}", _RESAVE)
+        raise refused(file, "a state dict", f"a {type(content).__name__}", _RESAVE)
     plain, averaged = _sections(content)
     chosen = averaged if ema else plain
     if chosen is None:
         if ema and plain is not None:
-            raise _refused(
+            raise refused(
                 file, f"EMA weights under one of {', '.join(_EMA_KEYS)}", "only plain weights", "leave out --ema"
             )
         if averaged is not None:
-            raise _refused(file, "plain weights", "only EMA weights", "pass --ema to use them")
-        got = f"the keys {_some(map(str, content))}" if content else "an empty file"
-        raise _refused(file, "a state dict, bare or under a usual key", got, _RESAVE)
+            raise refused(file, "plain weights", "only EMA weights", "pass --ema to use them")
+        got = f"the keys {some(map(str, content))}" if content else "an empty file"
+        raise refused(file, "a state dict, bare or under a usual key", got, _RESAVE)
     for name, tensor in chosen.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise _refused(
-                file, "finite weights", f"NaN or infinity in {name}", "use a checkpoint that did not diverge"
-            )
+            raise refused(file, "finite weights", f"NaN or infinity in {name}", "use a checkpoint that did not diverge")
     with file.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     declared = content.get("arch")
     architecture = declared if isinstance(declared, str) else None
     return Checkpoint(file, sha256, chosen, ema, averaged is not None and not ema, architecture)
-
-
-def head_width(module: nn.Module, checkpoint: Checkpoint) -> int | None:
-    """Return the number of classes the checkpoint's classifier head seems to have, None if it has the architecture's.
-
-    What differs in axis 0 only, everywhere from the same length to the same other length, looks like a head.
-    """
-    fit = _Fit.of(module, checkpoint)
-    widths = {(expected[0], got[0]) for expected, got in fit.mismatched.values() if expected and got}
-    same_rest = all(expected[1:] == got[1:] for expected, got in fit.mismatched.values())
-    return widths.pop()[1] if len(widths) == 1 and same_rest else None
-
-
-def n_matching(module: nn.Module, checkpoint: Checkpoint) -> int:
-    """Return how many keys of `module` the checkpoint fills, names and shapes considered."""
-    return len(_Fit.of(module, checkpoint).matched)
-
-
-def load_weights(module: nn.Module, checkpoint: Checkpoint, *, model: str, partial: bool = False) -> WeightsReport:
-    """Fill `module` with the checkpoint's weights, in place, and report how many keys met.
-
-    Parameters
-    ----------
-    module : the architecture; untouched if this raises.
-    model : its name, for messages.
-    partial : True accepts missing, unexpected and mismatched keys as long as at least one fits.
-
-    Raises
-    ------
-    CheckpointError
-        If the checkpoint does not fill the architecture exactly and `partial` is False, or nothing fits.
-    """
-    fit = _Fit.of(module, checkpoint)
-    complete = not (fit.missing or fit.unexpected or fit.mismatched)
-    if not fit.matched or not (complete or partial):
-        raise _misfit(fit, checkpoint, model)
-    module.load_state_dict(dict(fit.matched), strict=False)
-    note = " (plain weights; the file also holds EMA weights, chosen by --ema)" if checkpoint.unused_ema else ""
-    return WeightsReport(
-        source=f"{checkpoint.path}{note}",
-        n_loaded=len(fit.matched),
-        n_expected=fit.n_expected,
-        missing=(*fit.missing, *fit.mismatched),
-        unexpected=fit.unexpected,
-        sha256=checkpoint.sha256,
-        ema=checkpoint.ema,
-    )
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """How a checkpoint's keys meet an architecture's, after wrappers' prefixes were taken off."""
-
-    matched: State
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    mismatched: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
-
-    @property
-    def n_expected(self) -> int:
-        return len(self.matched) + len(self.missing) + len(self.mismatched)
-
-    @classmethod
-    def of(cls, module: nn.Module, checkpoint: Checkpoint) -> _Fit:
-        expected = module.state_dict()
-        state = _without_prefixes(checkpoint.state, expected)
-        shapes = {name: (tuple(expected[name].shape), tuple(state[name].shape)) for name in expected if name in state}
-        return cls(
-            matched={name: state[name] for name, (wanted, got) in shapes.items() if wanted == got},
-            missing=tuple(name for name in expected if name not in state and not _BOOKKEEPING.fullmatch(name)),
-            unexpected=tuple(name for name in state if name not in expected and not _BOOKKEEPING.fullmatch(name)),
-            mismatched={name: pair for name, pair in shapes.items() if pair[0] != pair[1]},
-        )
-
-
-def _without_prefixes(state: State, expected: Mapping[str, Any]) -> State:
-    """Return the state with the stack of wrapper prefixes taken off that lets most keys meet; fewest prefixes first."""
-    best, n_best = state, sum(name in expected for name in state)
-    layer = [state]
-    for _depth in range(4):
-        layer = [stripped for current in layer for stripped in _strip_one(current)]
-        for stripped in layer:
-            n_met = sum(name in expected for name in stripped)
-            if n_met > n_best:
-                best, n_best = stripped, n_met
-    return best
-
-
-def _strip_one(state: State) -> Iterator[State]:
-    present = {name.split(".", 1)[0] for name in state if "." in name}
-    for prefix in _PREFIXES:
-        if prefix in present:
-            stripped = {name.removeprefix(f"{prefix}."): tensor for name, tensor in state.items()}
-            if len(stripped) == len(state):  # otherwise two keys would become one
-                yield stripped
 
 
 def _sections(content: Mapping[Any, Any]) -> tuple[State | None, State | None]:
@@ -272,18 +156,18 @@ def _read(file: Path) -> Any:
             warnings.simplefilter("ignore")  # about odd files; the errors below say it better
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        refused = re.search(r"(?:GLOBAL|global:?|[Cc]lass) `?([\w.]+\.[\w.]+)", str(error))
-        if refused:
-            got = f"a pickled {refused[1]}, which could run code and was not loaded"
-            raise _refused(file, "tensors only", got, _RESAVE) from error
+        pickled = re.search(r"(?:GLOBAL|global:?|[Cc]lass) `?([\w.]+\.[\w.]+)", str(error))
+        if pickled:
+            got = f"a pickled {pickled[1]}, which could run code and was not loaded"
+            raise refused(file, "tensors only", got, _RESAVE) from error
         raise _not_a_checkpoint(file, head) from error
     except PermissionError as error:
-        raise _refused(file, "a readable file", "permission denied", "change its permissions") from error
+        raise refused(file, "a readable file", "permission denied", "change its permissions") from error
     except MemoryError:
         raise
     except Exception as error:  # a damaged file makes the readers fail in every way
         if "TorchScript" in str(error):
-            raise _refused(file, "a state dict", "a TorchScript program", _RESAVE) from error
+            raise refused(file, "a state dict", "a TorchScript program", _RESAVE) from error
         raise _not_a_checkpoint(file, head) from error
 
 
@@ -303,32 +187,15 @@ def _not_a_checkpoint(file: Path, head: bytes) -> CheckpointError:
         got, next_step = "NumPy arrays", "convert it to a torch state dict"
     else:
         got, next_step = "bytes that are no checkpoint, or a damaged one", "copy or download it again"
-    return _refused(file, "a safetensors or torch checkpoint", got, next_step)
+    return refused(file, "a safetensors or torch checkpoint", got, next_step)
 
 
-def _misfit(fit: _Fit, checkpoint: Checkpoint, model: str) -> CheckpointError:
-    parts = []
-    if fit.missing:
-        parts.append(f"missing {_some(fit.missing)}")
-    if fit.unexpected:
-        parts.append(f"unexpected {_some(fit.unexpected)}")
-    if fit.mismatched:
-        shapes = (f"{name} {list(got)} instead of {list(want)}" for name, (want, got) in fit.mismatched.items())
-        parts.append(f"other shapes: {_some(shapes)}")
-    share = len(fit.matched) / fit.n_expected if fit.n_expected else 0.0
-    got = f"{len(fit.matched)} ({share:.0%}); " + "; ".join(parts)
-    declared = f" (the file says {checkpoint.architecture!r})" if checkpoint.architecture else ""
-    next_step = f"check that these weights are of {model}{declared}"
-    if fit.matched:
-        next_step += ", or pass --partial to use what fits"
-    return _refused(checkpoint.path, f"all {fit.n_expected} keys of {model}, and no others", got, next_step)
-
-
-def _refused(file: Path, expected: str, got: str, next_step: str) -> CheckpointError:
+def refused(file: Path, expected: str, got: str, next_step: str) -> CheckpointError:
+    """Return the error that says why a weights file cannot be used."""
     return CheckpointError(str(file), expected=expected, got=got, next_step=next_step)
 
 
-def _some(names: Any, n: int = 3) -> str:
+def some(names: Any, n: int = 3) -> str:
     """Return the first names as text, with the number of the others."""
     listed = list(names)
     more = f" and {len(listed) - n} more" if len(listed) > n else ""

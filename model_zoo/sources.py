@@ -15,10 +15,11 @@ from PIL import Image
 from torch import nn
 
 import model_zoo
-from model_zoo.checkpoints import head_width, load_weights, n_matching, read_checkpoint
+from model_zoo.checkpoints import read_checkpoint
 from model_zoo.contracts import Interpolation, LoadedModel, ModelCard, Preprocessing, WeightsReport
 from model_zoo.errors import InvalidOption
 from model_zoo.preprocessing import preprocess
+from model_zoo.weights import head_width, load_weights, n_matching
 
 # Files of this room that shape activations: their content is part of every model's identity.
 _REVISION_FILES = ("preprocessing.py", "layers.py", "extraction.py")

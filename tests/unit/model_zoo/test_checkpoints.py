@@ -3,16 +3,19 @@
 import argparse
 import os
 import pickle
+import re
 
 import pytest
 import timm
 import torch
+import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
 from model_zoo import load_model
 from model_zoo.checkpoints import read_checkpoint
 from model_zoo.errors import CheckpointError
+from model_zoo.weights import load_weights
 
 NAME = "timm/test_resnet"
 
@@ -135,16 +138,41 @@ def test_ema_missing_or_alone(plain, averaged, tmp_path):
     assert "expected plain weights, got only EMA weights; pass --ema" in message
 
 
-@pytest.mark.parametrize("name", ["timm/test_vit", "torchvision/squeezenet1_1", "torchvision/mobilenet_v2", NAME])
+@pytest.mark.parametrize("name", ["timm/test_vit", "torchvision/squeezenet1_1", "torchvision/mnasnet0_5", NAME])
 def test_head_of_another_width(name, tmp_path):
     family, architecture = name.split("/")
     if family == "timm":
         state = timm.create_model(architecture, num_classes=7).state_dict()
     else:
-        import torchvision
-
         state = torchvision.models.get_model(architecture, num_classes=7).state_dict()
     assert_filled(load_model(name, weights=saved(state, tmp_path)), state)
+
+
+def test_names_of_older_torchvision_vit_files(tmp_path):
+    def network():
+        return torchvision.models.VisionTransformer(32, 16, 2, 2, 8, 16)
+
+    old = {
+        name.replace(".mlp.0.", ".mlp.linear_1.").replace(".mlp.3.", ".mlp.linear_2."): torch.rand_like(tensor)
+        for name, tensor in network().state_dict().items()
+    }
+    ours, theirs = network(), network()
+    theirs.load_state_dict(old)  # converts by itself
+    load_weights(ours, read_checkpoint(saved(old, tmp_path)), model="ViT")
+    for name, tensor in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], tensor), name
+
+
+def test_names_of_older_torchvision_densenet_files(tmp_path):
+    # As in densenet121-a639ec97.pth: "features.denseblock1.denselayer1.norm.1.weight".
+    network = torchvision.models.DenseNet(4, (2, 2), 8)
+    new = network.state_dict()
+    old = {re.sub(r"(denselayer.\.(?:norm|conv))([12])", r"\1.\2", name): tensor + 1 for name, tensor in new.items()}
+    assert "features.denseblock1.denselayer2.norm.1.weight" in old
+    expected = {name: tensor + 1 for name, tensor in new.items()}
+    load_weights(network, read_checkpoint(saved(old, tmp_path)), model="DenseNet")
+    for name, tensor in expected.items():
+        assert torch.equal(network.state_dict()[name], tensor), name
 
 
 def test_batch_counters_may_be_absent(plain, tmp_path):
