@@ -108,7 +108,7 @@ def _with_weights(
 
 def _identity(name: str, module: nn.Module, preprocessing: Preprocessing, code_version: str) -> str:
     digest = hashlib.sha256()
-    for text in (name, repr(module), repr(preprocessing), code_version, code_revision()):
+    for text in (name, repr(module), code_version, code_revision()):
         digest.update(text.encode() + b"\0")
     for key, tensor in module.state_dict().items():
         digest.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}\0".encode())

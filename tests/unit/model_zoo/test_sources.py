@@ -62,7 +62,9 @@ def test_identity_follows_content(tmp_path):
         "filter": load_model(NAME, overrides={"interpolation": "bilinear"}).identity,
         "mean": load_model(NAME, overrides={"mean": (0.5, 0.5, 0.501)}).identity,
     }
+    identities["the size it has anyway"] = load_model(NAME, overrides={"input_size": 160}).identity
     assert identities.pop("same weights from a file") == model.identity
+    assert identities.pop("the size it has anyway") == model.identity
     assert len({model.identity, *identities.values()}) == 5
 
 
