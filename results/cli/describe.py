@@ -14,6 +14,7 @@ from results.cli import console
 def describe(
     model: Annotated[str, typer.Argument(help="For example torchvision/resnet18; see `ventral list models`.")],
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or mps.")] = "cpu",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images per timed forward pass.")] = 16,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure parameters, operations, activation sizes, throughput and peak memory on this machine."""
@@ -21,7 +22,7 @@ def describe(
     from model_zoo import load_model
 
     loaded = load_model(model)
-    cost = measure(loaded, device=device)
+    cost = measure(loaded, device=device, batch_size=batch_size)
     if json:
         console.emit_json({"model": model, "preprocessing": asdict(loaded.preprocessing), **asdict(cost)})
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,9 +86,17 @@ def list_benchmarks(
     )
     for row in rows:
         ceiling = row["ceiling"] or "none: only averages exist"
-        size = "-" if row["n_bytes"] is None else format_bytes(row["n_bytes"])
+        size = format_bytes(row["n_bytes"]) if row["n_bytes"] else "-"
         counts = (str(row[key]) for key in ("n_stimuli", "n_neuroids", "n_repeats"))
-        cells = (row["name"], row["region"], row["species"], *counts, ceiling, row["default_metric"], row["licence"])
+        cells = (
+            row["name"],
+            row["region"],
+            row["species"],
+            *counts,
+            ceiling,
+            row["default_metric"],
+            _short(row["licence"]),
+        )
         table.add_row(*cells, row["data"], size)
     console.out().print(table)
 
@@ -163,6 +172,11 @@ def _benchmark_row(card: BenchmarkCard, mirror: Path | None) -> dict[str, Any]:
         "data": presence(card, mirror),
         "n_bytes": None if None in sizes else sum(size for size in sizes if size),
     }
+
+
+def _short(licence: str) -> str:
+    """Return a licence's name without its remarks, which the JSON has."""
+    return re.split(r"[;(]", licence)[0].strip()
 
 
 def _plain(value: Any) -> Any:

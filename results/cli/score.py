@@ -47,7 +47,7 @@ def score(
     ] = "auto",
     metric: Annotated[str | None, typer.Option("--metric", metavar="ID", help="Default: each benchmark's own.")] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or mps.")] = "cpu",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of untrained weights and of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws untrained weights.")] = 0,
     batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Default: measured.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Default: all it may use.")] = None,
     memory: Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Budget, e.g. 4GB.")] = None,

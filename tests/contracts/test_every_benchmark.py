@@ -3,8 +3,13 @@
 What needs data runs on the bundled benchmarks and on those whose files are at hand in the offline mirror.
 """
 
+import hashlib
+import inspect
+import json
 import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -135,6 +140,16 @@ def audit_reproducible(card: BenchmarkCard, recordings: Recordings) -> None:
         assert np.array_equal(first.assembly.values, again.assembly.values, equal_nan=True)
 
 
+def digests() -> dict[str, tuple[str, str]]:
+    """Return the hashes of images and responses of every bundled benchmark."""
+    return {
+        card.name: (recording.stimuli.content_hash, hashlib.sha256(recording.assembly.values.tobytes()).hexdigest())
+        for card in list_benchmarks(all=True)
+        if card.bundled
+        for recording in card.load(locate)
+    }
+
+
 def audit_disjoint(card: BenchmarkCard, recordings: Recordings) -> None:
     """The data on which layers are chosen hold no test stimulus."""
     if card.commitment is not None and card.commitment in {other.name for other in AT_HAND}:
@@ -151,7 +166,7 @@ LOADED = (audit_counts, audit_joined, audit_images, audit_ceiling, audit_reprodu
 
 def test_no_benchmark_file_is_broken():
     assert BENCHMARKS.broken == ()
-    assert "V4" in {card.region for card in CARDS}
+    assert {card.region for card in CARDS} == {"V1", "V2", "V4", "IT"}
 
 
 def test_published_recordings_are_at_hand(mirror):
@@ -168,6 +183,15 @@ def test_every_benchmark(card, audit):
 def test_every_benchmark_at_hand(card):
     for audit in LOADED:
         audit(card, load(card))
+
+
+def test_bundled_data_are_the_same_in_another_process():
+    code = "import hashlib, json\nfrom benchmarks import list_benchmarks\nfrom benchmarks.fetch import locate\n"
+    code += inspect.getsource(digests) + "\nprint(json.dumps(digests()))"
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert {name: tuple(pair) for name, pair in json.loads(done.stdout).items()} == digests()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The command line as a user meets it: exit codes, messages, streams and what it imports."""
 
+import csv
 import errno
+import io
 import json
 import os
 import signal
@@ -164,10 +166,38 @@ def test_a_package_of_another_project_in_place_of_ours_is_named(tmp_path):
     assert f"got {tmp_path / 'benchmarks'}; uninstall" in done.stderr
 
 
-def test_an_interrupted_run_leaves_nothing_half_written_and_exits_130(tmp_path, mirror):
-    command = ["score", "torchvision/resnet18", "-b", "Cowley2023.V4-201025", "--layers", "layer4"]
+def test_a_run_writes_the_same_numbers_everywhere_and_again(tmp_path):
+    files = {kind: tmp_path / f"scores.{kind}" for kind in ("json", "csv", "html")}
+    command = ["score", "timm/test_resnet", "--input-size", "32", "--metric", "ridge", "--layers", "layer1.0,layer4.0"]
+    command += ["-b", "Simulated.V1", "-b", "Simulated.IT", "--json", str(files["json"]), "--csv", str(files["csv"])]
+    result = ventral(*command, "--report", str(files["html"]))
+    assert result.exit_code == 0, result.stderr
+    assert "Weights: seed 0, 92 of 92 weights (100%)" in result.stderr
+    assert "whole image to 32 x 32" in result.stderr
+    found = json.loads(files["json"].read_text())
+    cells = [(row["benchmark"], row["layer"]) for row in found["scores"]]
+    assert cells == [(b, layer) for b in ("Simulated.V1", "Simulated.IT") for layer in ("layer1.0", "layer4.0")]
+    table = list(csv.DictReader(io.StringIO(files["csv"].read_text())))
+    for row, line in zip(found["scores"], table, strict=True):
+        assert float(line["raw"]) == row["raw"]
+        assert row["ceiled"] == pytest.approx(row["raw"] * abs(row["raw"]) / row["ceiling"])
+        assert row["interval"][0] < row["ceiled"] < row["interval"][1]
+        assert f"^2/{row['ceiling']:.3f} = {row['ceiled']:.3f}" in result.stdout
+        assert f"{row['raw']:.3f}" in files["html"].read_text()
+    made = found["provenance"]
+    assert made["model"]["preprocessing"]["input_size"] == [32, 32]
+    assert set(made["benchmarks"]) == {"Simulated.V1", "Simulated.IT"}
+    assert made["metrics"]["ridge"]["parameters"] == {"alpha": 1.0}
+    assert made["durations_s"]["total"] > 0
+    again = ventral(*command[:-4], "--json", "-")
+    assert json.loads(again.stdout)["scores"] == found["scores"]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_interrupted_run_leaves_nothing_half_written_and_exits_130(tmp_path):
+    command = ["score", "torchvision/resnet18", "-b", "Simulated.V1", "--layers", "layer4"]
     process = subprocess.Popen(
-        [*VENTRAL, *command, "--mirror", str(mirror), "--json", str(tmp_path / "x.json"), "--batch-size", "4"],
+        [*VENTRAL, *command, "--json", str(tmp_path / "x.json"), "--batch-size", "4"],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "VENTRAL_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"},
