@@ -55,7 +55,7 @@ def load(root: Path, key: str) -> dict[str, npt.NDArray[Any]] | None:
     """Return the arrays stored under `key`, or None if absent or damaged (a damaged file is removed)."""
     path = path_of(root, key)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if name != _META}
     except FileNotFoundError:
         return None
@@ -152,7 +152,7 @@ def verify(root: Path) -> Iterator[tuple[CacheEntry, bool]]:
 
 def _read_meta(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return dict(json.loads(bytes(archive[_META])))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return {}
