@@ -57,6 +57,15 @@ def test_a_written_file_is_complete_and_readable_by_others(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]
 
 
+def test_whoever_is_reading_the_old_file_keeps_all_of_it(tmp_path):
+    path = tmp_path / "scores.json"
+    path.write_text("old")
+    with path.open() as reader:
+        records.write_atomically(path, "new, and longer")
+        assert reader.read() == "old"
+    assert path.read_text() == "new, and longer"
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_no_leftovers(tmp_path):
     path = tmp_path / "scores.json"
     path.write_text("old")
