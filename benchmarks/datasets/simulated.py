@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from benchmarks.stimuli import StimulusSet
 
 LICENCE = (
-    "MIT (code and scenes); the background photographs are scikit-learn's sample images: "
-    "china.jpg, CC BY, Ian Bowler; flower.jpg, CC BY, Peter Nijenhuis"
+    "MIT (code and scenes); background photographs shipped with scikit-learn, CC BY 2.0: "
+    "china.jpg, flickr.com/photos/danielbuechele/6061409035; flower.jpg, flickr.com/photos/vultilion/6056698931"
 )
 CITATIONS: dict[Region, str] = {
     "V1": "Simulated. Model: Adelson, E. H. & Bergen, J. R. J. Opt. Soc. Am. A 2, 284 (1985); "
