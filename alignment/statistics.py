@@ -51,8 +51,8 @@ class BootstrapDraws:
 
     Attributes
     ----------
-    raw, ceiling : arrays of shape (3, n_draws): resampling stimuli alone, neuroids alone, and both. `ceiling` is None where
-        only averages exist.
+    raw, ceiling : arrays of shape (3, n_draws): resampling stimuli alone, neuroids alone, and both. `ceiling` is None
+        where only averages exist.
     """
 
     raw: Array
@@ -122,8 +122,8 @@ def aggregate(correlations: Array) -> tuple[float, float]:
 def bootstrap(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.random.Generator) -> BootstrapDraws:
     """Return replicates of score and ceiling under resampling of stimuli, of neuroids, and of both.
 
-    Each draw takes n_stimuli stimuli of every recording and n_neuroids neuroids with replacement, the same for all splits
-    and for the ceiling, and recomputes correlations, medians and means.
+    Each draw takes n_stimuli stimuli of every recording and n_neuroids neuroids with replacement, the same for all
+    splits and for the ceiling, and recomputes correlations, medians and means.
 
     Parameters
     ----------
@@ -133,8 +133,8 @@ def bootstrap(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.ra
 
     Notes
     -----
-    The fitted maps are held fixed (a refit would put copies of one stimulus on both sides of a split), so the variability
-    that comes from the training stimuli is not included and the error is, to that extent, too small.
+    The fitted maps are held fixed (a refit would put copies of one stimulus on both sides of a split), so the
+    variability that comes from the training stimuli is not included and the error is, to that extent, too small.
     """
     weights = [
         rng.multinomial(rec.n_stimuli, np.full(rec.n_stimuli, 1.0 / rec.n_stimuli), size=n_draws).astype(np.float64)
@@ -167,9 +167,9 @@ def bootstrap(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.ra
 def summarise(estimate: float, draws: Array, level: float = 0.95) -> tuple[float, tuple[float, float]]:
     """Return the standard error and confidence interval of an estimate from its bootstrap replicates.
 
-    Resampling stimuli and neuroids together counts the noise of single responses, which belongs to neither, three times.
-    With variances S (stimuli alone), N (neuroids alone) and B (both), 2 (S + N) - B counts everything once; it is kept
-    between max(S, N) and B.
+    Resampling stimuli and neuroids together counts the noise of single responses, which belongs to neither, three
+    times. With variances S (stimuli alone), N (neuroids alone) and B (both), 2 (S + N) - B counts everything once; it
+    is kept between max(S, N) and B.
 
     Parameters
     ----------
@@ -187,8 +187,8 @@ def summarise(estimate: float, draws: Array, level: float = 0.95) -> tuple[float
 
     References
     ----------
-    Schuett, Kipnis, Diedrichsen and Kriegeskorte (2023), Statistical inference on representational geometries, eLife 12,
-    e82566, eq. 10.
+    Schuett, Kipnis, Diedrichsen and Kriegeskorte (2023), Statistical inference on representational geometries, eLife
+    12, e82566, eq. 10.
     """
     draws = draws[:, np.isfinite(draws).all(axis=0)]
     if draws.shape[1] < 2:
@@ -201,7 +201,7 @@ def summarise(estimate: float, draws: Array, level: float = 0.95) -> tuple[float
 
 
 def _three_ways(once: Sequence[Array], drawn: Sequence[Array], chosen: Indices) -> Array:
-    """Return medians over neuroids, (3, n_draws), from r of all stimuli (n_neuroids,) and of drawn ones (n_draws, ...)."""
+    """Return (3, n_draws) medians over neuroids, from r of all stimuli (n_neuroids,) and of drawn ones (n_draws, ...)."""
     fixed, resampled = np.concatenate(once), np.concatenate(drawn, axis=1)
     both = np.take_along_axis(resampled, chosen, axis=1)
     return np.stack([nan_median(resampled), nan_median(fixed[chosen]), nan_median(both)])

@@ -1,4 +1,4 @@
-"""What a model is compared with: stimuli, recordings, files and the card that declares them. No torch, no file is read."""
+"""What a model is compared with: stimuli, recordings, files and the card that declares them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class DataFile:
     ----------
     name : path inside Ventral's data folder, e.g. "cowley2023/images_201025.zip".
     urls : public addresses, tried in order.
-    sha256, git_blob_sha1 : hex digests; at least one is required. The git blob id is the SHA-1 of ``b"blob <n>\\0"`` + content.
+    sha256, git_blob_sha1 : hex digests; at least one is required. The git blob id is the SHA-1 of ``b"blob <n>\\0"`` +
+        content.
     n_bytes : size, or None where it is not published.
     mirror_path : path inside the offline mirror, when it differs from `name`.
     """
@@ -43,7 +44,8 @@ class Recording:
 
     Attributes
     ----------
-    assembly : ``xarray.DataArray`` with dims (presentation, neuroid); coords on presentation: stimulus_id, repetition (int,
+    assembly : ``xarray.DataArray`` with dims (presentation, neuroid); coords on presentation: stimulus_id, repetition
+        (int,
         -1 where only averages exist) and any stimulus column a split needs (object_name); coords on neuroid: neuroid_id
         (unique), region, animal. Values in `assembly.attrs["unit"]` (e.g. "spikes/100 ms"). NaN = not recorded.
     stimuli : the StimulusSet that holds every stimulus_id of the assembly.
@@ -53,7 +55,7 @@ class Recording:
     stimuli: StimulusSet
 
 
-# A loader receives `get(DataFile) -> Path`, so a card neither knows where files come from nor touches the network itself.
+# A loader receives `get(DataFile) -> Path`: a card neither knows where files come from nor touches the network.
 FileGetter = Callable[[DataFile], Path]
 
 
@@ -68,14 +70,14 @@ class BenchmarkCard:
     n_stimuli, n_neuroids, n_repeats : counts; n_repeats is 1 where only averages exist (the largest where it varies).
     time_window : (start, end) in ms after stimulus onset, or None where the study gives none.
     visual_degrees : degrees of visual angle the stimuli spanned.
-    load : ``load(get) -> recordings``; several recordings (sessions with their own stimuli and neuroids) are pooled: scored
-        one by one, then aggregated over all neuroids.
+    load : ``load(get) -> recordings``; several recordings (sessions with their own stimuli and neuroids) are pooled:
+        scored one by one, then aggregated over all neuroids.
     ceiling : rule of `benchmarks/ceilings.py`, or None: only averages exist, so there is no ceiling.
     ceiled_rule : how raw r and the ceiling combine: "r^2/ceiling".
     default_metric : name of a MetricCard.
     stratification : presentation coordinate that balances the splits, or None.
-    commitment : name of the benchmark on which ``--layers auto`` chooses the layer; never the benchmark itself, and never
-        one that shares test data with it.
+    commitment : name of the benchmark on which ``--layers auto`` chooses the layer; never the benchmark itself, and
+        never one that shares test data with it.
     bundled : True when it needs no download.
     listed : False hides it from default listings (commitment data).
     """

@@ -37,7 +37,8 @@ class Preprocessing:
     input_size : (height, width) in pixels.
     mean, std : per-channel, for values in [0, 1].
     interpolation : PIL resampling filter, always antialiased.
-    source : where these values come from, for the provenance record ("timm data config", "torchvision weights", "user").
+    source : where these values come from, for the provenance record ("timm data config", "torchvision weights",
+        "user").
     """
 
     input_size: tuple[int, int] = (224, 224)
@@ -126,8 +127,8 @@ class Layer:
 
     Attributes
     ----------
-    name : dotted module path; ``path#2`` is the module's second call in one forward pass; ``path[0]`` or ``path[key]`` an
-        element of a tuple or dict output.
+    name : dotted module path; ``path#2`` is the module's second call in one forward pass; ``path[0]`` or ``path[key]``
+        an element of a tuple or dict output.
     shape : output shape of one stimulus, without the batch axis.
     kind : class name of the module.
     order : position in execution order, from 0.

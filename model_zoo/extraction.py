@@ -76,10 +76,10 @@ def extract(
     sizes = BatchSizes(batch_size, largest)
     names = [layer.name for layer in layers]
     module = model.module.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    row = 0
+    row = count = 0
 
     def on_output(name: str, output: torch.Tensor) -> None:
-        features = output.detach().to("cpu", torch.float32).contiguous().flatten(1)
+        features = output[:count].to("cpu", torch.float32).contiguous().flatten(1)
         consume(name, row, features.numpy())
 
     with (
@@ -90,17 +90,25 @@ def extract(
     ):
         while row < n_stimuli:
             batch = decoder.take(min(sizes.current, n_stimuli - row))
+            count = len(batch)
             started = time.perf_counter()
             try:
-                taps.run(batch.to(target, memory_format=torch.channels_last, non_blocking=True), on_output)
+                taps.run(_pad(batch).to(target, memory_format=torch.channels_last), on_output)
             except (torch.OutOfMemoryError, MemoryError) as error:
-                sizes.shrink(len(batch), error)
+                sizes.shrink(count, error)
                 decoder.give_back(batch)
                 continue
-            sizes.record(len(batch), time.perf_counter() - started)
-            row += len(batch)
+            sizes.record(count, time.perf_counter() - started)
+            row += count
             if progress is not None:
                 progress("forward pass", row, n_stimuli)
+
+
+def _pad(batch: torch.Tensor) -> torch.Tensor:
+    """Repeat the last image up to 2, 4 or a multiple of 8: other sizes take kernels that round differently."""
+    n_images = len(batch)
+    padded = -(-n_images // 8) * 8 if n_images > 4 else max(2, n_images + n_images % 2)
+    return torch.cat([batch, batch[-1:].expand(padded - n_images, -1, -1, -1)]) if padded > n_images else batch
 
 
 class BatchSizes:

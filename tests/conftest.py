@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,8 @@ MIRROR = Path(os.environ.get("VENTRAL_MIRROR") or Path(__file__).parents[1].pare
 
 
 @pytest.fixture(autouse=True)
-def _isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VENTRAL_HOME", str(tmp_path_factory.mktemp("ventral-home")))
-    yield
 
 
 @pytest.fixture(scope="session")

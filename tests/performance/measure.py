@@ -1,6 +1,6 @@
 """One measurement per call, in a process of its own so that its time and peak memory are its own: prints one JSON line.
 
-    python tests/performance/measure.py brainscore-pls --mirror ../shared/data --work /tmp/bench
+python tests/performance/measure.py brainscore-pls --mirror ../shared/data --work /tmp/bench
 """
 
 from __future__ import annotations
@@ -171,13 +171,28 @@ def bare_forward(mirror: Path, work: Path) -> Result:
     """The same images, already decoded and normalised in memory, through plain torch to the same layer."""
     import torch
 
+    return _bare_forward(mirror, torch.contiguous_format)
+
+
+def bare_forward_channels_last(mirror: Path, work: Path) -> Result:
+    """The same in the memory format that Ventral uses."""
+    import torch
+
+    return _bare_forward(mirror, torch.channels_last)
+
+
+def _bare_forward(mirror: Path, memory_format: Any) -> Result:
+    import torch
+
     from model_zoo.preprocessing import preprocess
 
     stimuli, _ = _stimuli_and_responses(mirror)
     model = _network()
     images = torch.stack([preprocess(stimuli.image(each), model.preprocessing) for each in stimuli.ids])
+    images = images.to(memory_format=memory_format)
     net = model.module
     trunk = torch.nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3).eval()
+    trunk = trunk.to(memory_format=memory_format)
     with torch.no_grad():
         started = time.perf_counter()
         for batch in images.split(64):
@@ -237,6 +252,7 @@ MEASUREMENTS: dict[str, Callable[[Path, Path], Result]] = {
         ventral_ridge,
         ventral_run,
         bare_forward,
+        bare_forward_channels_last,
         vgg16,
     )
 }
