@@ -21,6 +21,7 @@ from model_zoo.errors import DataIntegrity, ResourceError
 from model_zoo.extraction import Progress, extract
 from model_zoo.machine import home, memory_available_bytes
 
+_DEFAULT_MEMORY = 4 * 10**9  # beyond this features go to disk, which costs little
 REVISION = "gram-1"  # raise when the same inputs would give another K
 
 
@@ -70,7 +71,7 @@ class Resources:
     Attributes
     ----------
     device, batch_size, threads : see `model_zoo.extraction.extract`.
-    memory : bytes for features and activations; None: half of what is available.
+    memory : bytes for features and activations; None: 4 GB, or half of what is available if that is less.
     scratch : bytes on disk; None: half of what is free.
     scratch_dir : folder for spilled features; None: below VENTRAL_HOME.
     use_cache : False computes everything again and leaves nothing behind.
@@ -158,7 +159,7 @@ def _compute(
     progress: Progress | None,
 ) -> None:
     n_stimuli = len(stimuli.ids)
-    memory = resources.memory if resources.memory is not None else memory_available_bytes() // 2
+    memory = resources.memory if resources.memory is not None else min(_DEFAULT_MEMORY, memory_available_bytes() // 2)
     scratch = resources.scratch if resources.scratch is not None else _free_bytes(work) // 2
     folding = 8 * n_stimuli * (3 * n_stimuli + 2 * BLOCK)  # K, its increment and one block in float64
     in_memory = max(0, 3 * memory // 4 - folding)

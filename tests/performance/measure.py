@@ -63,7 +63,7 @@ def brainscore_activations(mirror: Path, work: Path) -> Result:
     def preprocessing(images):
         return load_preprocess_images(images, image_size=224)
 
-    wrapper = PytorchWrapper("resnet18-bench", _network().module, preprocessing, batch_size=64)
+    wrapper = PytorchWrapper(_network().module, preprocessing, identifier="resnet18-bench", batch_size=64)
     started = time.perf_counter()
     activations = wrapper(table, layers=[LAYER])
     seconds = time.perf_counter() - started
