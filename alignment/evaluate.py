@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from alignment import get_metric
 from alignment.contracts import LayerProfile, MetricCard, Score
@@ -24,15 +25,15 @@ from alignment.statistics import (
     summarise,
 )
 from alignment.subjects import ModelSubject, PrecomputedFeatures, Subject
-from benchmarks import get_benchmark
+from benchmarks import bundled_benchmarks, get_benchmark
 from benchmarks.ceilings import ceiled, pearson, spearman_brown
 from benchmarks.contracts import BenchmarkCard, Recording
 from benchmarks.stimuli import StimulusSet
 from model_zoo.contracts import Layer, LoadedModel
 from model_zoo.errors import InvalidOption
 from model_zoo.extraction import Progress
+from model_zoo.machine import n_threads
 
-SIMULATED = ("Simulated.V1", "Simulated.V2", "Simulated.V4", "Simulated.IT")
 LEGACY_RULE = "(r/ceiling)^2"
 
 
@@ -50,7 +51,7 @@ class _Job:
 
 def score(
     model: str | LoadedModel | PrecomputedFeatures,
-    benchmark: str | Sequence[str] = SIMULATED,
+    benchmark: str | Sequence[str] | None = None,
     *,
     layers: str | Sequence[str] = "auto",
     metric: str | None = None,
@@ -68,8 +69,8 @@ def score(
     ----------
     model : str, LoadedModel or PrecomputedFeatures
         A name ("torchvision/resnet18"), a model from `model_zoo.load_model`, or features computed elsewhere.
-    benchmark : str or sequence of str
-        Identifiers from `benchmarks.list_benchmarks`.
+    benchmark : str, sequence of str or None
+        Identifiers from `benchmarks.list_benchmarks`; None: the bundled, simulated areas.
     layers : str or sequence of str
         "auto" commits one layer per benchmark on the card's commitment data; otherwise names or globs ("features.*"),
         "blocks" or "all": every one of them is scored.
@@ -102,13 +103,30 @@ def score(
     >>> scores = score("torchvision/resnet18", "Simulated.V1", layers="layer1", seed=0)  # doctest: +SKIP
     >>> scores[0].ceiled  # doctest: +SKIP
     """
-    from benchmarks.fetch import locate
-
+    if benchmark is None:
+        benchmark = [card.name for card in bundled_benchmarks()]
     names = (benchmark,) if isinstance(benchmark, str) else tuple(dict.fromkeys(benchmark))
     cards = [get_benchmark(name) for name in names]
     metrics = [get_metric(metric or card.default_metric) for card in cards]
     subject = _subject(model, weights, seed)
     resources = resources or Resources()
+    with threadpool_limits(resources.threads or n_threads(), user_api="blas"):
+        return _score_all(subject, cards, metrics, layers, resources, mirror, visual_degrees, n_bootstrap, progress)
+
+
+def _score_all(
+    subject: Subject,
+    cards: Sequence[BenchmarkCard],
+    metrics: Sequence[MetricCard],
+    layers: str | Sequence[str],
+    resources: Resources,
+    mirror: Path | None,
+    visual_degrees: float | None,
+    n_bootstrap: int,
+    progress: Progress | None,
+) -> tuple[Score, ...]:
+    from benchmarks.fetch import locate
+
     degrees = visual_degrees if visual_degrees is not None else subject.visual_degrees
 
     def load(card: BenchmarkCard) -> tuple[Recording, ...]:

@@ -201,7 +201,7 @@ def summarise(estimate: float, draws: Array, level: float = 0.95) -> tuple[float
 
 
 def _three_ways(once: Sequence[Array], drawn: Sequence[Array], chosen: Indices) -> Array:
-    """Return (3, n_draws) medians over neuroids, from r of all stimuli (n_neuroids,) and of drawn ones (n_draws, ...)."""
+    """Return (3, n_draws) medians, from r of all stimuli (n_neuroids,) and of drawn ones (n_draws, n_neuroids)."""
     fixed, resampled = np.concatenate(once), np.concatenate(drawn, axis=1)
     both = np.take_along_axis(resampled, chosen, axis=1)
     return np.stack([nan_median(resampled), nan_median(fixed[chosen]), nan_median(both)])

@@ -9,10 +9,20 @@ True
 
 from __future__ import annotations
 
-from benchmarks.contracts import BenchmarkCard, DataFile, Recording
+from typing import get_args
+
+from benchmarks.contracts import BenchmarkCard, DataFile, Recording, Region
 from model_zoo.registry import Registry
 
-__all__ = ["BENCHMARKS", "BenchmarkCard", "DataFile", "Recording", "get_benchmark", "list_benchmarks"]
+__all__ = [
+    "BENCHMARKS",
+    "BenchmarkCard",
+    "DataFile",
+    "Recording",
+    "bundled_benchmarks",
+    "get_benchmark",
+    "list_benchmarks",
+]
 
 BENCHMARKS: Registry[BenchmarkCard] = Registry("benchmark", BenchmarkCard, "benchmarks.datasets", "ventral.benchmarks")
 
@@ -26,6 +36,12 @@ def list_benchmarks(all: bool = False) -> tuple[BenchmarkCard, ...]:
         Include those a user is not meant to report: the data on which layers are chosen.
     """
     return tuple(card for card in BENCHMARKS.cards() if all or card.listed)
+
+
+def bundled_benchmarks() -> tuple[BenchmarkCard, ...]:
+    """Return the listed benchmarks that need no download, from V1 to IT: what is scored by default."""
+    bundled = [card for card in list_benchmarks() if card.bundled]
+    return tuple(sorted(bundled, key=lambda card: get_args(Region).index(card.region)))
 
 
 def get_benchmark(name: str) -> BenchmarkCard:

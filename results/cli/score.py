@@ -27,7 +27,6 @@ EXAMPLES = console.examples(
     "ventral score torchvision/resnet18 --benchmark Cowley2023.V4-201025 --layers layer3 --metric ridge --json -",
     "ventral score torchvision/vgg16 --layers 'features.*' --memory 8GB",
 )
-_REGIONS = ("V1", "V2", "V4", "IT")
 _STDOUT = Path("-")
 
 
@@ -122,13 +121,12 @@ def _benchmark_names(chosen: list[str] | None, *, quiet: bool) -> list[str]:
         for name in chosen:
             benchmarks.get_benchmark(name)
         return list(dict.fromkeys(chosen))
-    bundled = [card for card in benchmarks.list_benchmarks() if card.bundled]
     if not quiet:
         console.note(
             "No --benchmark given: scoring the simulated areas, which are computed, not recorded. "
             "`ventral list benchmarks` shows real recordings."
         )
-    return [card.name for card in sorted(bundled, key=lambda card: _REGIONS.index(card.region))]
+    return [card.name for card in benchmarks.bundled_benchmarks()]
 
 
 def _overrides(input_size: str | None, mean: str | None, std: str | None, interpolation: str | None) -> dict[str, Any]:
