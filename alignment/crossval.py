@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from alignment.contracts import Array, MetricCard
 from alignment.gram import Gram
@@ -15,6 +17,7 @@ from benchmarks.ceilings import split_halves
 from benchmarks.contracts import BenchmarkCard, Recording
 from benchmarks.splits import Split, shuffle_splits
 from benchmarks.stimuli import StimulusSet
+from model_zoo.machine import n_threads
 
 
 @dataclass(frozen=True)
@@ -71,18 +74,31 @@ def make_target(card: BenchmarkCard, recording: Recording, visual_degrees: float
     )
 
 
-def cross_validate(metric: MetricCard, gram: Gram, target: Target) -> PairedMeasurements:
+def cross_validate(metric: MetricCard, gram: Gram, target: Target, threads: int | None = None) -> PairedMeasurements:
     """Return a metric's predictions on every split of a recording, joined to it by stimulus id.
 
-    The metric is given the training responses alone; the test responses are only compared with its predictions.
+    The metric is given the training responses alone; the test responses are only compared with its predictions. Splits
+    run side by side, each with one BLAS thread: at these sizes that is several times faster than threads inside a
+    split, and predictions do not depend on the number of threads.
+
+    Parameters
+    ----------
+    metric : MetricCard
+    gram : Gram
+        Of a layer over at least the target's stimuli.
+    target : Target
+    threads : int or None
+        Splits at a time; None: as many as this process may use.
     """
     row_of = {stimulus_id: row for row, stimulus_id in enumerate(gram.stimulus_ids)}
     rows = np.array([row_of[stimulus_id] for stimulus_id in target.stimulus_ids])
-    predictions = []
-    for split in target.splits:
+
+    def predict(split: Split) -> SplitPrediction:
         predicted = metric.predict(gram, rows[split.train], rows[split.test], target.responses[split.train])
-        predictions.append(SplitPrediction(split.test, predicted, target.responses[split.test]))
-    return PairedMeasurements(len(rows), predictions, target.halves)
+        return SplitPrediction(split.test, predicted, target.responses[split.test])
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads or n_threads()) as pool:
+        return PairedMeasurements(len(rows), list(pool.map(predict, target.splits)), target.halves)
 
 
 def neuroid_ids(targets: Sequence[Target]) -> tuple[str, ...]:

@@ -214,7 +214,7 @@ def _measure(
         todo = [(job, layer) for job in jobs for layer in job.layers]
         for done, (job, layer) in enumerate(todo, start=1):
             measured = tuple(
-                cross_validate(job.metric, grams[target.stimuli.content_hash][layer.name], target)
+                cross_validate(job.metric, grams[target.stimuli.content_hash][layer.name], target, resources.threads)
                 for target in job.targets
             )
             if progress is not None:

@@ -235,8 +235,20 @@ class _Fold:
 
 
 def _add_products(matrix: Array, block: Floats) -> None:
-    wide = np.asarray(block, dtype=np.float64)
-    matrix += wide @ wide.T  # numpy sees A A^T and calls the symmetric product
+    """Add block block^T to `matrix`.
+
+    The products of float32 features are taken in float32 about the block's mean stimulus, where they keep their
+    precision; what the mean contributes is added in float64. Values whose squares leave the range of float32 are
+    multiplied in float64.
+    """
+    mean = block.mean(axis=0, dtype=np.float64).astype(block.dtype)  # (n_columns,)
+    centred = block - mean
+    peak = max(float(centred.max()), -float(centred.min()))
+    if not 1e-10 < peak < 1e15:
+        centred = centred.astype(np.float64)
+    matrix += centred @ centred.T  # numpy sees A A^T and calls the symmetric product
+    offset = (centred @ mean).astype(np.float64)  # (n_stimuli,)
+    matrix += offset[:, None] + offset + float(np.dot(mean, mean.astype(np.float64)))
 
 
 def _intact(root: Path, key: str) -> bool:

@@ -30,34 +30,46 @@ _LANCZOS_FROM = 256  # neuroids above which a full eigendecomposition per compon
 
 @dataclass(frozen=True)
 class DualSystem:
-    """Centred similarities: `train` (n_train, n_train), and of test with training stimuli `test` (n_test, n_train)."""
+    """Centred similarities with the training stimuli, (n_train + n_test, n_train), training stimuli first."""
 
-    train: Array
-    test: Array
+    matrix: Array
+    n_train: int
 
-    def apply_train(self, vectors: Array) -> Array:
-        """Return K vectors, shape (n_train, ...)."""
-        return self.train @ vectors
+    @property
+    def train(self) -> Array:
+        """Similarities among training stimuli, shape (n_train, n_train)."""
+        return self.matrix[: self.n_train]
 
-    def apply_test(self, vectors: Array) -> Array:
-        """Return K_test vectors, shape (n_test, ...)."""
-        return self.test @ vectors
+    @property
+    def test(self) -> Array:
+        """Similarities of test with training stimuli, shape (n_test, n_train)."""
+        return self.matrix[self.n_train :]
+
+    def apply(self, vectors: Array) -> Array:
+        """Return K vectors for all stimuli, shape (n_train + n_test, ...), from vectors over the training stimuli."""
+        return self.matrix @ vectors
 
 
 @dataclass(frozen=True)
 class PrimalSystem:
-    """Centred features: `train` (n_train, n_features) and `test` (n_test, n_features)."""
+    """Centred features, (n_train + n_test, n_features), training stimuli first."""
 
-    train: Array
-    test: Array
+    features: Array
+    n_train: int
 
-    def apply_train(self, vectors: Array) -> Array:
-        """Return F F^T vectors, shape (n_train, ...)."""
-        return self.train @ (self.train.T @ vectors)
+    @property
+    def train(self) -> Array:
+        """Training features, shape (n_train, n_features)."""
+        return self.features[: self.n_train]
 
-    def apply_test(self, vectors: Array) -> Array:
-        """Return F_test F^T vectors, shape (n_test, ...)."""
-        return self.test @ (self.train.T @ vectors)
+    @property
+    def test(self) -> Array:
+        """Test features, shape (n_test, n_features)."""
+        return self.features[self.n_train :]
+
+    def apply(self, vectors: Array) -> Array:
+        """Return F F_train^T vectors for all stimuli, shape (n_train + n_test, ...)."""
+        return self.features @ (self.train.T @ vectors)
 
 
 System = DualSystem | PrimalSystem
@@ -73,21 +85,17 @@ def centre_gram(gram: Array, train: Indices, test: Indices) -> DualSystem:
     train, test : integer arrays of shape (n_train,) and (n_test,)
         Row numbers of the split.
     """
-    columns = gram[:, train]  # (n_stimuli, n_train)
-    within = columns[train]  # (n_train, n_train)
-    column_mean = within.mean(axis=0)  # (n_train,)
-    grand_mean = column_mean.mean()
-    between = columns[test]  # (n_test, n_train)
-    centred_test = between - between.mean(axis=1, keepdims=True) - column_mean + grand_mean
-    centred_train = within - column_mean[:, None] - column_mean + grand_mean
-    return DualSystem(centred_train, centred_test)
+    matrix = gram[np.ix_(np.concatenate([train, test]), train)]  # (n_train + n_test, n_train)
+    matrix -= matrix[: len(train)].mean(axis=0)
+    matrix -= matrix.mean(axis=1, keepdims=True)
+    return DualSystem(matrix, len(train))
 
 
 def centre_features(features: Floats, train: Indices, test: Indices) -> PrimalSystem:
     """Return training and test features of shape (n, n_features), centred on the training stimuli."""
-    train_features = np.asarray(features[train], dtype=np.float64)
-    mean = train_features.mean(axis=0)
-    return PrimalSystem(train_features - mean, np.asarray(features[test], dtype=np.float64) - mean)
+    chosen = np.asarray(features[np.concatenate([train, test])], dtype=np.float64)
+    chosen -= chosen[: len(train)].mean(axis=0)
+    return PrimalSystem(chosen, len(train))
 
 
 def pls2(system: System, responses: Array, n_components: int = 25) -> Array:
@@ -124,31 +132,30 @@ def pls2(system: System, responses: Array, n_components: int = 25) -> Array:
     """
     mean = responses.mean(axis=0)
     residual, expand = _compress(responses - mean)  # (n_train, n_targets), n_targets <= n_train
-    n_train, n_test = residual.shape[0], system.test.shape[0]
+    n_train = system.n_train
     limit = min(n_components, n_train - 1)
-    scores = np.zeros((n_train, limit))  # T, orthonormal columns
-    test_scores = np.zeros((n_test, limit))
+    similarity = system.apply(residual)  # K Y of all stimuli, (n_train + n_test, n_targets)
+    scores = np.zeros((len(similarity), limit))  # rows of T (orthonormal columns), then of the test stimuli
     loadings = np.zeros((limit, residual.shape[1]))  # rows t^T Y
-    similarity = system.apply_train(residual)  # K Y, (n_train, n_targets)
     floor = None
     for a in range(limit):
-        weights, strength = _leading_eigenvector(residual.T @ similarity)
+        weights, strength = _leading_eigenvector(residual.T @ similarity[:n_train])
         floor = strength * 1e-14 if floor is None else floor
         if not strength > floor:
             break
-        u, k_u = residual @ weights, similarity @ weights
-        t = k_u - scores[:, :a] @ (scores[:, :a].T @ k_u)
-        t -= scores[:, :a] @ (scores[:, :a].T @ t)  # a second pass keeps T orthonormal to machine precision
-        norm = float(np.linalg.norm(t))
-        if not norm > 1e-12 * float(np.linalg.norm(k_u)):
+        before, t = scores[:, :a], similarity @ weights  # t = K u with u = Y c
+        length = float(np.linalg.norm(t[:n_train]))
+        for _ in range(2):  # a second pass keeps T orthonormal to machine precision
+            t = t - before @ (before[:n_train].T @ t[:n_train])
+        norm = float(np.linalg.norm(t[:n_train]))
+        if not norm > 1e-12 * length:
             break
-        t /= norm
-        test_scores[:, a] = (system.apply_test(u) - test_scores[:, :a] @ (scores[:, :a].T @ k_u)) / norm
-        scores[:, a] = t
-        loadings[a] = t @ residual
-        residual = residual - np.outer(t, loadings[a])
-        similarity = similarity - np.outer(system.apply_train(t), loadings[a])
-    return np.asarray(expand(test_scores @ loadings) + mean)
+        scores[:, a] = t / norm
+        t_train = scores[:n_train, a]
+        loadings[a] = t_train @ residual
+        residual -= np.outer(t_train, loadings[a])
+        similarity -= np.outer(system.apply(t_train), loadings[a])
+    return np.asarray(expand(scores[n_train:] @ loadings) + mean)
 
 
 def ridge(system: System, responses: Array, alpha: float = 1.0) -> Array:
@@ -279,17 +286,12 @@ def _loo_error(basis: _Spectrum, centred: Array, projected: Array, squared: Arra
 
 
 def _ridge_cholesky(system: System, centred: Array, alpha: float) -> Array:
-    if isinstance(system, DualSystem):
-        dual = scipy.linalg.solve(_add_diagonal(system.train, alpha), centred, assume_a="pos")
-        return np.asarray(system.test @ dual)
-    covariance = _add_diagonal(system.train.T @ system.train, alpha)
-    return np.asarray(system.test @ scipy.linalg.solve(covariance, system.train.T @ centred, assume_a="pos"))
-
-
-def _add_diagonal(matrix: Array, value: float) -> Array:
-    result = matrix.copy()
-    result.flat[:: len(matrix) + 1] += value
-    return result
+    dual = isinstance(system, DualSystem)
+    matrix = system.train.copy() if dual else system.train.T @ system.train
+    matrix.flat[:: len(matrix) + 1] += alpha
+    factor = scipy.linalg.cho_factor(matrix.T, lower=False, overwrite_a=True, check_finite=False)
+    right = centred if dual else system.train.T @ centred
+    return np.asarray(system.test @ scipy.linalg.cho_solve(factor, right, check_finite=False))
 
 
 def _compress(responses: Array) -> tuple[Array, Callable[[Array], Array]]:
@@ -303,7 +305,7 @@ def _compress(responses: Array) -> tuple[Array, Callable[[Array], Array]]:
 def _leading_eigenvector(matrix: Array) -> tuple[Array, float]:
     size = len(matrix)
     if size <= _LANCZOS_FROM:
-        values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[size - 1, size - 1])
+        values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[size - 1, size - 1], check_finite=False)
     else:
         values, vectors = scipy.sparse.linalg.eigsh(matrix, k=1, v0=np.ones(size))
     return vectors[:, 0], float(values[0])

@@ -232,8 +232,22 @@ def test_spill_gives_back_what_was_written(tmp_path: Path, on_disk: bool):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_gram_of_equals_the_streamed_one():
+def _centred(matrix: np.ndarray) -> np.ndarray:
+    return matrix - matrix.mean(axis=0) - matrix.mean(axis=1, keepdims=True) + matrix.mean()
+
+
+@pytest.mark.parametrize(("mean", "scale"), [(0.0, 1.0), (300.0, 1.0), (0.0, 1e18), (0.0, 1e-18), (5.0, 0.0)])
+def test_products_keep_their_precision_far_from_zero_and_out_of_range(mean, scale):
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(50, 2 * BLOCK + 5)).astype(np.float32)
+    features = (mean + scale * rng.normal(size=(50, 2 * BLOCK + 5))).astype(np.float32)
     gram = Gram.of(features, [str(i) for i in range(50)])
-    np.testing.assert_allclose(gram.matrix, features.astype(np.float64) @ features.T.astype(np.float64), rtol=1e-12)
+    wide = features.astype(np.float64)
+    np.testing.assert_allclose(gram.matrix, wide @ wide.T, rtol=1e-6, atol=1e-6 * np.abs(wide @ wide.T).max())
+    exact = _centred((wide - wide.mean(axis=0)) @ (wide - wide.mean(axis=0)).T)
+    np.testing.assert_allclose(_centred(gram.matrix), exact, atol=1e-7 * np.abs(exact).max() + 1e-12 * mean**2 * 8197)
+
+
+def test_float64_features_are_multiplied_in_float64():
+    features = np.random.default_rng(0).normal(size=(50, BLOCK + 5))
+    gram = Gram.of(features, [str(i) for i in range(50)])
+    np.testing.assert_allclose(gram.matrix, features @ features.T, rtol=1e-12, atol=1e-10)
