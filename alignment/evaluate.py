@@ -159,7 +159,23 @@ def _subject(model: str | LoadedModel | PrecomputedFeatures, weights: str | Path
         from model_zoo.sources import load_model
 
         return ModelSubject(load_model(model, weights=weights, seed=seed))
-    return ModelSubject(model) if isinstance(model, LoadedModel) else model
+    if weights is not None:
+        raise InvalidOption(
+            "score(weights=...)",
+            expected="a model given by its name",
+            got=f"a {type(model).__name__}",
+            next_step="load them with model_zoo.load_model",
+        )
+    if isinstance(model, LoadedModel):
+        return ModelSubject(model)
+    if isinstance(model, PrecomputedFeatures):
+        return model
+    raise InvalidOption(
+        "score(model, ...)",
+        expected="a name, a LoadedModel or PrecomputedFeatures",
+        got=f"a {type(model).__name__}",
+        next_step="wrap a network of your own with model_zoo.from_module",
+    )
 
 
 def _select(layers: str | Sequence[str], subject: Subject) -> tuple[Layer, ...]:

@@ -19,7 +19,7 @@ from model_zoo.registry import Registry
 if TYPE_CHECKING:
     from model_zoo.cost import describe
     from model_zoo.layers import list_layers
-    from model_zoo.sources import load_model
+    from model_zoo.sources import from_module, load_model
 
 __all__ = [
     "MODELS",
@@ -28,6 +28,7 @@ __all__ = [
     "Preprocessing",
     "VentralError",
     "describe",
+    "from_module",
     "get_model_card",
     "list_layers",
     "list_models",
@@ -37,7 +38,12 @@ __all__ = [
 MODELS: Registry[ModelCard] = Registry("model", ModelCard, "model_zoo.models", "ventral.models")
 
 # Functions whose modules import torch: fetched on first use.
-_LAZY = {"describe": "model_zoo.cost", "list_layers": "model_zoo.layers", "load_model": "model_zoo.sources"}
+_LAZY = {
+    "describe": "model_zoo.cost",
+    "from_module": "model_zoo.sources",
+    "list_layers": "model_zoo.layers",
+    "load_model": "model_zoo.sources",
+}
 
 
 def __getattr__(name: str) -> Any:

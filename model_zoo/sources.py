@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,36 @@ def load_model(
         licence=card.licence,
         citation=card.citation,
         visual_degrees=card.visual_degrees,
+    )
+
+
+def from_module(
+    name: str, module: nn.Module, preprocessing: Preprocessing | None = None, *, visual_degrees: float | None = None
+) -> LoadedModel:
+    """Return a network of your own, ready to be scored.
+
+    Parameters
+    ----------
+    name : what its scores are called.
+    module : takes images (n, 3, height, width); used as it is, in eval mode, its weights untouched.
+    preprocessing : None: 224 x 224 pixels with ImageNet's mean and standard deviation.
+    visual_degrees : degrees of visual angle its input spans; None: the stimulus fills it.
+
+    Notes
+    -----
+    The code of an arbitrary module cannot be identified, so nothing computed from it is found in the cache later.
+    """
+    preprocessing = preprocessing or Preprocessing()
+    n_keys = len(module.state_dict())
+    return LoadedModel(
+        name=name,
+        module=module.eval(),
+        preprocessing=preprocessing,
+        weights=WeightsReport(source="module in memory", n_loaded=n_keys, n_expected=n_keys),
+        identity=_identity(name, module, preprocessing, code_version=uuid.uuid4().hex),
+        licence="not stated",
+        citation="not stated",
+        visual_degrees=visual_degrees,
     )
 
 

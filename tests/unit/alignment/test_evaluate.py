@@ -20,6 +20,7 @@ from benchmarks import get_benchmark
 from benchmarks.assemblies import average_repetitions
 from benchmarks.fetch import locate
 from benchmarks.simulation import generator_rates
+from model_zoo import from_module
 from model_zoo.contracts import LoadedModel, Preprocessing, WeightsReport
 from model_zoo.errors import InvalidOption, LeakageError, ShapeMismatch, UnknownName
 
@@ -62,6 +63,21 @@ def test_scores_depend_on_no_batch_budget_or_thread(
         assert got[layer].raw == pytest.approx(expected.raw, rel=1e-6)
         assert got[layer].ceiled == pytest.approx(expected.ceiled, rel=1e-6)
         assert got[layer].interval == pytest.approx(expected.interval, rel=1e-5)
+
+
+def test_network_of_ones_own_is_scored_and_never_found_in_the_cache(small_model):
+    def run(module):
+        stages = []
+        wrapped = from_module("mine", module, small_model.preprocessing)
+        (result,) = score(
+            wrapped, "Simulated.V1", layers="3", n_bootstrap=20, progress=lambda stage, *_: stages.append(stage)
+        )
+        return result, stages
+
+    first, _ = run(small_model.module)
+    again, stages = run(small_model.module)
+    assert first.raw == pytest.approx(again.raw, rel=1e-12)
+    assert "forward pass" in stages
 
 
 @pytest.fixture(scope="module")
@@ -166,5 +182,9 @@ def test_refusals_name_what_to_do(rates):
         score(features, "Simulated.V1", layers="tops")
     with pytest.raises(ShapeMismatch, match=r"none for 1, the first 'sim-"):
         score(_features("a", top=rates[1:]), "Simulated.V1", layers="top")
+    with pytest.raises(InvalidOption, match=r"got a Linear; wrap .* model_zoo\.from_module"):
+        score(nn.Linear(2, 2), "Simulated.V1")
+    with pytest.raises(InvalidOption, match=r"model_zoo\.load_model"):
+        score(features, "Simulated.V1", weights="weights.pt")
     with pytest.raises(InvalidOption, match=r"commitment data.*--layers"):
         score(features, "Simulated.V1-commitment")
