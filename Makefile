@@ -29,7 +29,12 @@ demo: $(READY)  ## score an untrained resnet18 on the bundled simulated stream a
 	$(BIN)/ventral score torchvision/resnet18 --seed 0 --report demo-report.html
 	@echo "The report is $(CURDIR)/demo-report.html; open it in a browser."
 
-test: lint docs test-brainscore test-current  ## lint and documentation, then all tests with Brain-Score and with today's libraries
+# Both environments at once, a core each; the second one's output follows the first's.
+test: lint docs $(READY_CURRENT)  ## lint and documentation, then all tests with Brain-Score and with today's libraries
+	@log=.venv-current/test.log; status=0; \
+	$(MAKE) --no-print-directory test-current > $$log 2>&1 & current=$$!; \
+	$(MAKE) --no-print-directory test-brainscore || status=$$?; \
+	wait $$current || status=$$?; cat $$log; exit $$status
 
 test-brainscore: $(READY)  ## the tests in .venv, where Brain-Score is installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
