@@ -16,13 +16,15 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from model_zoo.errors import ResourceError
 
+# numpy's own writer, untyped in some of its versions
+write_array: Any = np.lib.format.write_array
 _META = "__meta__"
 
 
@@ -86,14 +88,14 @@ def store(root: Path, key: str, arrays: Mapping[str, npt.NDArray[Any]], meta: Ma
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=".npz")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{_META: described}, **arrays)
+            _write_npz(file, {_META: described, **arrays})
         os.replace(temporary, path)
     except OSError as error:
         raise ResourceError(
             f"cache {root}",
             expected="room for a result",
             got=error.strerror or str(error),
-            next_step="free disk space, run `ventral cache prune`, or point VENTRAL_HOME at a larger disk",
+            next_step="free disk space, run `ventral cache prune`, or choose another VENTRAL_HOME or --scratch-dir",
         ) from error
     finally:
         Path(temporary).unlink(missing_ok=True)
@@ -148,6 +150,14 @@ def verify(root: Path) -> Iterator[tuple[CacheEntry, bool]]:
         except (zipfile.BadZipFile, OSError):
             sound = False
         yield entry, sound
+
+
+def _write_npz(file: IO[bytes], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write what np.load reads, without the open archive that np.savez leaves behind on a full disk."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import hashlib
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +153,13 @@ def _read(file: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(file)
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                damaged = archive.testzip()
+            if damaged is not None:
+                raise refused(
+                    file, "the bytes that were saved", f"other bytes in {damaged}", "copy or download it again"
+                )
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd files; the errors below say it better
             return torch.load(file, map_location="cpu", weights_only=True)
@@ -163,7 +171,7 @@ def _read(file: Path) -> Any:
         raise _not_a_checkpoint(file, head) from error
     except PermissionError as error:
         raise refused(file, "a readable file", "permission denied", "change its permissions") from error
-    except MemoryError:
+    except (MemoryError, CheckpointError):
         raise
     except Exception as error:  # a damaged file makes the readers fail in every way
         if "TorchScript" in str(error):

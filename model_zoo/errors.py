@@ -43,9 +43,7 @@ class UnknownName(VentralError):
     def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
         near = nearest_names(name, known)
         suggestion = f"did you mean {', '.join(near)}?" if near else hint or f"see `ventral list {kind}s`"
-        super().__init__(
-            f"{kind} {name!r}", expected=f"a known {kind}", got="a name nobody claims", next_step=suggestion
-        )
+        super().__init__(f"{kind} {name!r}", expected=f"a known {kind}", got="no such name", next_step=suggestion)
 
 
 class DuplicateName(VentralError):

@@ -199,18 +199,16 @@ class _Decoder:
 
 
 def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        usable = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+    usable = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    usable += ["mps"] if torch.backends.mps.is_available() else []
+    if name not in usable and not (name == "cuda" and "cuda:0" in usable):
         raise InvalidOption(
             f"--device {name}",
             expected=f"one of {', '.join(usable)}",
-            got=str(error).splitlines()[0],
+            got="a device that is not available here",
             next_step="see `ventral doctor`",
-        ) from error
-    return device
+        )
+    return torch.device(name)
 
 
 @contextlib.contextmanager

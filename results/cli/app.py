@@ -103,7 +103,10 @@ def _message(error: BaseException) -> tuple[str, int]:
     if isinstance(error, VentralError):
         return f"Error: {error}", error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return "Interrupted. Finished results stay in the cache; nothing was half-written.", INTERRUPTED
+        return (
+            "Interrupted. Nothing was half-written; layers that were finished are in the cache, unless it was off.",
+            INTERRUPTED,
+        )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = error.filename or "disk"
         return (
@@ -128,4 +131,5 @@ def _message(error: BaseException) -> tuple[str, int]:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     named = type(error).__name__ == "OutOfMemoryError"  # torch's, told apart without importing torch
-    return isinstance(error, MemoryError) or named or "can't allocate memory" in str(error)
+    texts = ("can't allocate memory", "Cannot allocate memory", "failed to map segment")
+    return isinstance(error, MemoryError) or named or any(text in str(error) for text in texts)

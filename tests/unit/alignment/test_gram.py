@@ -99,13 +99,17 @@ def test_inplace_relu_does_not_overwrite_the_layer_before_it(model, stimuli):
     assert not np.allclose(grams["conv1"].row_sums, grams["relu"].row_sums)
 
 
+@pytest.fixture(scope="module")
+def sixteen_at_a_time(model, stimuli) -> dict[str, Gram]:
+    return _grams(model, stimuli, batch_size=16, threads=1)
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 64, None])
 @pytest.mark.parametrize(("memory", "scratch"), [(500_000_000, 10**9), (3_000_000, 6_000_000), (1, 1)])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_k_depends_on_no_budget(model, stimuli, batch_size, memory, scratch, threads):
-    reference = _grams(model, stimuli, batch_size=16, threads=1)
+def test_k_depends_on_no_budget(model, stimuli, sixteen_at_a_time, batch_size, memory, scratch, threads):
     got = _grams(model, stimuli, batch_size=batch_size, memory=memory, scratch=scratch, threads=threads)
-    for name, gram in reference.items():
+    for name, gram in sixteen_at_a_time.items():
         scale = np.abs(_matrix(gram)).max()
         np.testing.assert_allclose(_matrix(got[name]), _matrix(gram), rtol=1e-6, atol=1e-6 * scale)
 

@@ -50,7 +50,7 @@ def test_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def full(*_: object, **__: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(cache, "write_array", full)
     with pytest.raises(ResourceError, match=r"No space left on device.*ventral cache prune"):
         cache.store(tmp_path, cache.content_key("x"), ARRAYS, {})
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

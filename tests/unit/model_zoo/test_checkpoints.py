@@ -334,3 +334,14 @@ def test_file_hash_is_recorded(plain, tmp_path):
     path = saved(plain, tmp_path)
     expected = hashlib.sha256(path.read_bytes()).hexdigest()
     assert read_checkpoint(path).sha256 == load_model(NAME, weights=path).weights.sha256 == expected
+
+
+def test_one_flipped_byte_in_a_tensor_is_refused(tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save({"weight": torch.randn(200, 200)}, path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    assert len(torch.load(path, weights_only=True)) == 1  # torch itself does not notice
+    with pytest.raises(CheckpointError, match=r"other bytes in .*data/0; copy or download it again"):
+        read_checkpoint(path)
