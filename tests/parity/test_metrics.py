@@ -24,12 +24,10 @@ pytestmark = [pytest.mark.brainscore, pytest.mark.mirror]
 
 # layer3 at 48 px has 2304 features, more than either session has stimuli; avgpool has 512, fewer than both.
 SIZE = (48, 48)
-# Brain-Score's PLS stops its power iteration at a tolerance of 1e-6; on avgpool that moves its score by 2e-3, as the
-# comparison with NIPALS run to convergence below shows.
 CASES = [
-    ("201025", "layer3", "pls", 1e-3),
-    ("210325", "layer3", "pls", 1e-3),
-    ("210325", "avgpool", "pls", 5e-3),
+    ("201025", "layer3", "pls", 1e-5),
+    ("210325", "layer3", "pls", 1e-5),
+    ("210325", "avgpool", "pls", 1e-5),
     ("201025", "layer3", "ridge", 1e-5),
     ("210325", "layer3", "ridge", 1e-5),
     ("210325", "avgpool", "ridge", 1e-5),
@@ -111,7 +109,7 @@ def test_score_equals_brainscore(sessions, mirror, session, layer, metric, toler
 
 
 @pytest.mark.parametrize("session", ["201025", "210325"])
-def test_pls_on_real_features_is_nipals_run_to_convergence(sessions, session):
+def test_pls_on_real_features_is_nipals_converged_where_asked(sessions, session):
     target, features = sessions[session]
     values = features["avgpool"].sel(stimulus_id=target["stimulus_id"].values).values
     split = shuffle_splits(len(values))[1]
@@ -121,7 +119,7 @@ def test_pls_on_real_features_is_nipals_run_to_convergence(sessions, session):
         centre_features(values, split.train, split.test),
         centre_gram(values @ values.T, split.train, split.test),
     ):
-        got = pls2(system, target.values[split.train])
+        got = pls2(system, target.values[split.train], tolerance=1e-12, max_rounds=100_000)
         np.testing.assert_allclose(got, expected, atol=1e-3 * expected.std())
 
 

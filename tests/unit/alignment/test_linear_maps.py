@@ -51,7 +51,8 @@ def test_pls_equals_converged_nipals(shape, form):
     n_components = min(25, n_train - 1, n_features)
     nipals = PLSRegression(n_components=n_components, scale=False, tol=1e-14, max_iter=100_000)
     expected = nipals.fit(features[:n_train], responses[:n_train]).predict(features[n_train:])
-    got = pls2(_systems(features, n_train)[form], responses[:n_train], 25)
+    exact = {"tolerance": 1e-14, "max_rounds": 100_000}
+    got = pls2(_systems(features, n_train)[form], responses[:n_train], 25, **exact)
     np.testing.assert_allclose(got, expected, atol=1e-5 * expected.std())
 
 
@@ -159,9 +160,14 @@ def test_more_neuroids_than_stimuli_with_all_components_interpolate():
     np.testing.assert_allclose(pls2(_systems(features, 20)["dual"], responses[:20], 25), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_lanczos_branch_equals_the_full_eigendecomposition():
-    features, responses = _data(320, 400, 270)
-    nipals = PLSRegression(n_components=3, scale=False, tol=1e-14, max_iter=100_000)
-    expected = nipals.fit(features[:320], responses[:320]).predict(features[320:])
-    got = pls2(_systems(features, 320)["dual"], responses[:320], 3)
-    np.testing.assert_allclose(got, expected, atol=1e-6 * expected.std())
+@pytest.mark.parametrize("shape", [*SHAPES, (320, 400, 270), (40, 60, 90)])
+@pytest.mark.parametrize("form", ["dual", "primal"])
+def test_pls_stops_where_scikit_learn_stops(shape, form):
+    """Its default tolerance ends the power iteration early; so must ours, more neuroids than stimuli included."""
+    features, responses = _data(*shape)
+    n_train = shape[0]
+    responses[:, 0] = 1.0  # the iteration begins at the first neuroid that is not constant
+    nipals = PLSRegression(n_components=min(8, n_train - 1), scale=False)
+    expected = nipals.fit(features[:n_train], responses[:n_train]).predict(features[n_train:])
+    got = pls2(_systems(features, n_train)[form], responses[:n_train], 8)
+    np.testing.assert_allclose(got, expected, atol=1e-7 * expected.std())
