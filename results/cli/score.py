@@ -74,6 +74,8 @@ def score(
     for path, option in ((json, "--json"), (csv, "--csv"), (report, "--report")):
         if path is not None and path != _STDOUT:
             records.check_writable(path, option)
+    if metric is not None:
+        alignment.get_metric(metric)
     names = _benchmark_names(benchmark, quiet=quiet)
     overrides = _overrides(input_size, mean, std, interpolation)
     chosen_layers = [name.strip() for name in layers.split(",")]
