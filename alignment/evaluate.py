@@ -26,7 +26,7 @@ from alignment.statistics import (
 )
 from alignment.subjects import ModelSubject, PrecomputedFeatures, Subject
 from benchmarks import bundled_benchmarks, get_benchmark
-from benchmarks.ceilings import ceiled, pearson, spearman_brown
+from benchmarks.ceilings import ceiled, consistency_of_halves
 from benchmarks.contracts import BenchmarkCard, Recording
 from benchmarks.stimuli import StimulusSet
 from model_zoo.contracts import Layer, LoadedModel
@@ -289,5 +289,4 @@ def _score_of(model: str, job: _Job, layer: Layer, measured: tuple[PairedMeasure
 
 
 def _ceiling(measured: Sequence[PairedMeasurements]) -> float:
-    per_recording = [np.stack([spearman_brown(pearson(*half)) for half in rec.halves]) for rec in measured]
-    return aggregate(np.concatenate(per_recording, axis=1))[0]
+    return aggregate(np.concatenate([consistency_of_halves(rec.halves) for rec in measured], axis=1))[0]

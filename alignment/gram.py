@@ -19,7 +19,7 @@ from model_zoo import cache
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
 from model_zoo.errors import DataIntegrity, ResourceError
 from model_zoo.extraction import Progress, extract
-from model_zoo.machine import home, memory_available_bytes
+from model_zoo.machine import disk_free_bytes, home, memory_available_bytes
 
 _DEFAULT_MEMORY = 4 * 10**9  # beyond this features go to disk, which costs little
 REVISION = "gram-1"  # raise when the same inputs would give another K
@@ -142,7 +142,7 @@ def gram_matrices(
         scratch_dir = resources.scratch_dir or home() / "scratch"
         work = Path(stack.enter_context(_temporary_folder(scratch_dir)))
         root = home() / "cache" if resources.use_cache else work / "cache"
-        wanted = [layer for layer in layers if not _intact(root, keys[layer.name])]
+        wanted = [layer for layer in layers if cache.load(root, keys[layer.name]) is None]
         if wanted:
             _compute(model, stimuli, wanted, keys, root, work, resources, progress)
         yield Grams(root, keys, stimuli.ids)
@@ -160,7 +160,7 @@ def _compute(
 ) -> None:
     n_stimuli = len(stimuli.ids)
     memory = resources.memory if resources.memory is not None else min(_DEFAULT_MEMORY, memory_available_bytes() // 2)
-    scratch = resources.scratch if resources.scratch is not None else _free_bytes(work) // 2
+    scratch = resources.scratch if resources.scratch is not None else disk_free_bytes(work) // 2
     folding = 8 * n_stimuli * (3 * n_stimuli + 2 * BLOCK)  # K, its increment and one block in float64
     in_memory = max(0, 3 * memory // 4 - folding)
     fold = _Fold(n_stimuli, root, keys, {"model": model.name, "n_stimuli": n_stimuli})
@@ -251,10 +251,6 @@ def _add_products(matrix: Array, block: Floats) -> None:
     matrix += offset[:, None] + offset + float(np.dot(mean, mean.astype(np.float64)))
 
 
-def _intact(root: Path, key: str) -> bool:
-    return cache.contains(root, key) and cache.load(root, key) is not None
-
-
 @contextlib.contextmanager
 def _temporary_folder(parent: Path) -> Iterator[str]:
     try:
@@ -269,9 +265,3 @@ def _temporary_folder(parent: Path) -> Iterator[str]:
         ) from error
     with folder as name:
         yield name
-
-
-def _free_bytes(folder: Path) -> int:
-    import shutil
-
-    return shutil.disk_usage(folder).free

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -152,6 +153,16 @@ def spearman_brown(r: Array) -> Array:
     return corrected
 
 
+def consistency_of_halves(halves: Sequence[tuple[Array, Array]]) -> Array:
+    """Return the reliability of every neuroid by every halving, shape (n_splits, n_neuroids).
+
+    Parameters
+    ----------
+    halves : as `split_halves` gives them.
+    """
+    return np.stack([spearman_brown(pearson(first, second)) for first, second in halves])
+
+
 def internal_consistency(repeats: Array, *, n_splits: int = 10, seed: int = 1) -> CeilingEstimate:
     """Return the split-half reliability of a recording, as Brain-Score's ``internal_consistency``.
 
@@ -188,12 +199,7 @@ def internal_consistency(repeats: Array, *, n_splits: int = 10, seed: int = 1) -
     >>> round(internal_consistency(repeats).value, 1)
     0.8
     """
-    raw = np.stack(
-        [
-            spearman_brown(pearson(first, second))
-            for first, second in split_halves(repeats, n_splits=n_splits, seed=seed)
-        ]
-    )  # (n_splits, n_neuroids)
+    raw = consistency_of_halves(split_halves(repeats, n_splits=n_splits, seed=seed))
     medians = np.array([np.median(row[~np.isnan(row)]) if not np.isnan(row).all() else np.nan for row in raw])
     medians = medians[~np.isnan(medians)]
     if not len(medians):

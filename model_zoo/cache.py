@@ -69,11 +69,6 @@ def load(root: Path, key: str) -> dict[str, npt.NDArray[Any]] | None:
     return arrays
 
 
-def contains(root: Path, key: str) -> bool:
-    """Return whether an entry of `key` is on disk (its content unchecked)."""
-    return path_of(root, key).is_file()
-
-
 def store(root: Path, key: str, arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]) -> Path:
     """Write `arrays` and a description under `key`: temporary file, then move. Returns the path.
 
