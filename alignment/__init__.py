@@ -13,7 +13,8 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from alignment.contracts import LayerProfile, MetricCard, Score
+from alignment.contracts import MetricCard
+from alignment.scores import LayerProfile, Score
 from benchmarks.contracts import BenchmarkCard
 from model_zoo.errors import InvalidOption
 from model_zoo.registry import Registry
@@ -30,7 +31,7 @@ __all__ = [
     "check_decision",
     "get_metric",
     "list_metrics",
-    "metric_for",
+    "metrics_for",
     "score",
 ]
 
@@ -63,26 +64,32 @@ def get_metric(name: str) -> MetricCard:
     return METRICS.get(name)
 
 
-def metric_for(card: BenchmarkCard, name: str | None) -> MetricCard:
-    """Return the metric called `name`, or the card's default.
+def metrics_for(cards: Sequence[BenchmarkCard], names: str | Sequence[str] | None) -> list[tuple[MetricCard, ...]]:
+    """Return, for every card, those of the metrics called `names` that can score it, or its default if there are none.
 
     Raises
     ------
     UnknownName
         No such metric.
     InvalidOption
-        It compares another kind of data.
+        None of them can score one of the cards, or one of them can score none.
     """
-    metric = get_metric(name or card.default_metric)
-    if metric.kind != card.kind:
-        fitting = [each.name for each in list_metrics() if each.kind == card.kind]
-        raise InvalidOption(
-            f"metric {metric.name} on {card.name}",
-            expected=f"a metric for {card.kind}: {', '.join(fitting)}",
-            got=f"one for {metric.kind}",
-            next_step=f"leave it out to use {card.default_metric}, or score the benchmark in another run",
-        )
-    return metric
+    if not names:
+        return [metrics_for([card], card.default_metric)[0] for card in cards]
+    wanted = [get_metric(name) for name in dict.fromkeys([names] if isinstance(names, str) else names)]
+    found = [tuple(metric for metric in wanted if metric.fits(card)) for card in cards]
+    idle = [metric for metric in wanted if not any(metric.fits(card) for card in cards)]
+    for card, metrics in zip(cards, found, strict=True):
+        if not metrics or idle:
+            metric = (idle or wanted)[0]
+            fitting = [each.name for each in list_metrics() if each.fits(card)]
+            raise InvalidOption(
+                f"metric {metric.name} on {card.name}",
+                expected=f"a metric for {card.kind}: {', '.join(fitting)}",
+                got=f"one for {metric.kind}",
+                next_step=f"leave it out to use {card.default_metric}, or score the benchmark in another run",
+            )
+    return found
 
 
 def check_decision(decision: str, cards: Sequence[BenchmarkCard]) -> None:

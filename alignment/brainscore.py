@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from alignment.contracts import Floats
-from alignment.gram import Resources
 from alignment.layers import LayerChoice
+from alignment.reduction import Resources
 from alignment.subjects import ModelSubject
 from benchmarks.stimuli import from_paths
 from model_zoo.contracts import Head, Layer

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from alignment import DECISIONS
-from alignment.contracts import Array, ChoiceMetric, Floats, MetricCard, ModelBehaviour, Score
+from alignment.contracts import Array, ChoiceMetric, Floats, MetricCard, ModelBehaviour
 from alignment.jobs import Run
 from alignment.readout import cross_validated, folds, readout_probabilities
+from alignment.scores import Score
 from alignment.subjects import ModelSubject
 from benchmarks.contracts import BenchmarkCard, Choices, Data
 from benchmarks.stimuli import StimulusSet

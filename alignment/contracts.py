@@ -1,9 +1,9 @@
-"""How model and brain are compared: the metric cards and the score they lead to. Imports no torch."""
+"""How model and brain are compared: what every metric declares. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,12 +13,14 @@ from benchmarks.contracts import BenchmarkCard, Choices, Distributions, Kind
 
 if TYPE_CHECKING:
     from alignment.gram import Gram
+    from alignment.reduction import Reduction
+    from alignment.scores import Outcome
+    from benchmarks.splits import Split
 
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.intp]
 Interval = tuple[float, float]
-Unit = Literal["neuroid", "subject", "property"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class MetricCard:
     measure : what the raw score is, as a table shows it: "r", "kappa", "Spearman rho".
     value_range : (lowest, highest) the raw score can take.
     higher_is_better : direction.
+    ceiled_rule : how the raw score is put relative to a ceiling, one of `benchmarks.ceilings.CEILED_RULES`; None: it
+        has no ceiling. For what a regression predicts, the rule of the benchmark's card goes before.
     invariant_to, sensitive_to : names of transformations of the model's side audited by tests/contracts.
     """
 
@@ -43,17 +47,34 @@ class MetricCard:
     measure: str = "r"
     value_range: tuple[float, float] = (-1.0, 1.0)
     higher_is_better: bool = True
+    ceiled_rule: str | None = "raw/ceiling"
     invariant_to: tuple[str, ...] = ()
     sensitive_to: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:
-        """The kind of benchmark it can score."""
+        """The kind of benchmark it is made for."""
         raise NotImplementedError
+
+    def fits(self, card: BenchmarkCard) -> bool:
+        """Return whether it can score a benchmark."""
+        return card.kind == self.kind
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegressionMetric(MetricCard):
+class RecordingMetric(MetricCard):
+    """Compares layers with recordings by predictions, judged per neuroid by Pearson's r over test stimuli."""
+
+    ceiled_rule: str | None = "r^2/ceiling"
+
+    @property
+    def kind(self) -> Kind:
+        """Recordings."""
+        return "recording"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegressionMetric(RecordingMetric):
     """Maps a layer to neuroids on training stimuli and predicts the test stimuli.
 
     Attributes
@@ -67,6 +88,78 @@ class RegressionMetric(MetricCard):
 
     predict: Callable[[Gram, Indices, Indices, Array], Array]
     reference: Callable[[Array, Array, Array], Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandedMetric(RecordingMetric):
+    """Maps several layers together to neuroids, each with a penalty of its own: one score for all of them.
+
+    Attributes
+    ----------
+    predict : ``predict(grams, train, test, train_responses) -> (n_layers, n_test, n_neuroids)``: what every layer
+        contributes to the prediction of the responses about their training mean; the prediction is the sum over layers
+        (and the mean, which no correlation notices).
+    reference : slow, independent form on features:
+        ``reference(train_features, train_responses, test_features) -> (n_layers, n_test, n_neuroids)`` with a sequence
+        of feature arrays, one per layer.
+    """
+
+    predict: Callable[[Sequence[Gram], Indices, Indices, Array], Array]
+    reference: Callable[[Sequence[Array], Array, Sequence[Array]], Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamedMetric(RecordingMetric):
+    """Needs the features themselves; they pass by once, in blocks of columns, and are not kept.
+
+    Attributes
+    ----------
+    begin : ``begin(responses, splits) -> Reduction`` with responses (n_stimuli, n_neuroids), NaN where not recorded.
+        The blocks' rows are the same stimuli. Its `finish` gives "predicted" (n_splits, n_test, n_units) and, where
+        what is predicted are not the responses, "recorded" (n_stimuli, n_units) and "units" (n_units,) feature numbers.
+    reference : slow, independent form: ``reference(features, responses, splits)`` gives the same arrays.
+    predicts : what the units of the score are.
+    """
+
+    begin: Callable[[Array, Sequence[Split]], Reduction]
+    reference: Callable[[Array, Array, Sequence[Split]], Mapping[str, Array]]
+    predicts: Literal["neuroid", "feature"] = "neuroid"
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """How similar a layer is to a population, and what each stimulus and each neuroid contributes.
+
+    Attributes
+    ----------
+    value : the raw score.
+    by_stimulus : (n_stimuli,) influence: were stimulus i drawn w_i times, the score would be, to first order,
+        value + sum_i (w_i - 1) by_stimulus_i / n_stimuli. Sums to about 0.
+    by_neuroid : (n_groups,) the same for groups of neuroids of equal size; each neuroid is its own group where there
+        are few enough.
+    """
+
+    value: float
+    by_stimulus: Array = field(repr=False)
+    by_neuroid: Array = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarityMetric(MetricCard):
+    """Compares a layer with a whole population of neuroids, without a fit.
+
+    Attributes
+    ----------
+    prepare : ``prepare(responses) -> brain`` with finite responses (n_stimuli, n_neuroids): whatever `compare` needs of
+        them, made once for all layers.
+    compare : ``compare(gram, rows, brain) -> Similarity``; `rows` are the stimuli's row numbers in `gram`, in the
+        order of the responses.
+    reference : slow, independent form of the value: ``reference(features, responses) -> float``.
+    """
+
+    prepare: Callable[[Array], Any]
+    compare: Callable[[Gram, Indices, Any], Similarity]
+    reference: Callable[[Array, Array], float]
 
     @property
     def kind(self) -> Kind:
@@ -104,6 +197,10 @@ class GeometryMetric(MetricCard):
     def kind(self) -> Kind:
         """Geometries."""
         return "geometry"
+
+    def fits(self, card: BenchmarkCard) -> bool:
+        """Geometries, and recordings, whose dissimilarities are computed from the responses."""
+        return card.kind in ("geometry", "recording")
 
 
 @dataclass(frozen=True)
@@ -160,37 +257,6 @@ class DistributionMetric(MetricCard):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a metric found: the numbers of a score, without the names.
-
-    Attributes
-    ----------
-    raw, raw_error, raw_interval : the uncorrected score, its bootstrap standard error and 95 % interval.
-    ceiling, ceiling_error : what a perfect model could reach, or None where it cannot be known.
-    ceiling_lower : a lower bound of the ceiling where one exists (RDMs: every subject against the others).
-    ceiled : `raw` relative to `ceiling`, signed, never clipped; None without a ceiling.
-    error, interval : of the headline value, which is `ceiled` if there is a ceiling, otherwise `raw`.
-    unit_raw : raw score of every unit (neuroid, subject or property), in the order of `unit_ids`.
-    details : further numbers a reader needs to judge the score, by name, e.g. the accuracy of the observers.
-    """
-
-    raw: float
-    raw_error: float
-    raw_interval: Interval
-    ceiling: float | None = None
-    ceiling_error: float | None = None
-    ceiling_lower: float | None = None
-    ceiled: float | None = None
-    ceiled_rule: str = "raw"
-    error: float
-    interval: Interval
-    unit: Unit
-    unit_ids: tuple[str, ...] = field(repr=False)
-    unit_raw: tuple[float, ...] = field(repr=False)
-    details: Mapping[str, float] = field(default_factory=dict, hash=False, repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
 class OfficialMetric(MetricCard):
     """Whatever the class of a Brain-Score benchmark computes."""
 
@@ -198,89 +264,3 @@ class OfficialMetric(MetricCard):
     def kind(self) -> Kind:
         """Official benchmarks."""
         return "official"
-
-
-@dataclass(frozen=True)
-class LayerProfile:
-    """Raw score of every candidate layer on the commitment data, in execution order."""
-
-    benchmark: str
-    layers: tuple[str, ...]
-    raw: tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """One cell: a model's layer (or behaviour) against one benchmark under one metric.
-
-    Attributes
-    ----------
-    benchmark : name of the card; a pool of which some parts are not at hand is called "<card>[<part>,<part>]".
-    raw : for recordings, mean over splits of the median over neuroids of Pearson's r; see the metric's card.
-    measure : what `raw` is: "r", "kappa", ...
-    raw_error, raw_interval : bootstrap standard error and 95 % percentile interval of `raw`.
-    ceiling, ceiling_error, ceiling_lower : see `Outcome`; None: no ceiling can be computed.
-    ceiling_interval : 95 % interval of the ceiling over other stimuli and neuroids; None except for recordings.
-    ceiled : `raw` under `ceiled_rule`, signed, never clipped; None without a ceiling.
-    ceiled_legacy : the older (r/ceiling)^2 of Brain-Score before 2026, signed; None where it does not apply.
-    error, interval : bootstrap standard error and interval of the headline value, which is `ceiled` if there is a
-        ceiling, otherwise `raw`; `interval_of` says which.
-    split_error : Brain-Score's error: the splits' standard deviation / sqrt(n_splits). Overlapping splits: too small.
-        NaN where there are no splits.
-    layer_choice : "user", "committed on <benchmark>", or how a behaviour was read out.
-    note : what a reader must know of this one score: an assumption made, or why it is 0.
-    unit, unit_ids, unit_raw : raw score per neuroid (mean over splits), per subject or per property.
-    details : further numbers of the metric, by name; see `Outcome`.
-    """
-
-    model: str
-    benchmark: str
-    benchmark_version: int
-    region: str
-    kind: Kind
-    metric: str
-    measure: str
-    layer: str
-    layer_choice: str
-    raw: float
-    raw_error: float
-    raw_interval: Interval
-    ceiling: float | None
-    ceiling_error: float | None
-    ceiling_lower: float | None = None
-    ceiling_interval: Interval | None = None
-    ceiled: float | None
-    ceiled_legacy: float | None = None
-    ceiled_rule: str
-    error: float
-    interval: Interval
-    interval_of: Literal["raw", "ceiled"]
-    split_error: float = float("nan")
-    n_stimuli: int
-    n_neuroids: int = 0
-    n_subjects: int = 0
-    n_repeats: int = 1
-    n_splits: int = 0
-    n_features: int
-    unit: Unit
-    unit_ids: tuple[str, ...] = field(repr=False)
-    unit_raw: tuple[float, ...] = field(repr=False)
-    split_raw: tuple[float, ...] = field(default=(), repr=False)
-    profile: LayerProfile | None = field(default=None, repr=False)
-    note: str = ""
-    details: Mapping[str, float] = field(default_factory=dict, hash=False, repr=False)
-
-    @classmethod
-    def of(cls, outcome: Outcome, card: BenchmarkCard, metric: MetricCard, **rest: Any) -> Score:
-        """Return the score of an outcome on a benchmark under a metric; `rest` are the fields that none of them has."""
-        return cls(
-            benchmark=card.name,
-            benchmark_version=card.version,
-            region=card.region,
-            kind=card.kind,
-            metric=metric.name,
-            measure=metric.measure,
-            interval_of="raw" if outcome.ceiled is None else "ceiled",
-            **{each.name: getattr(outcome, each.name) for each in fields(outcome)},
-            **rest,
-        )

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from alignment.contracts import Array, RegressionMetric
+from alignment.contracts import Array, BandedMetric, RegressionMetric, StreamedMetric
 from alignment.gram import Gram
+from alignment.reduction import Reducer, Reduction
+from alignment.spill import BLOCK
 from alignment.statistics import PairedMeasurements, SplitPrediction
 from benchmarks.assemblies import average_repetitions, to_repeats
 from benchmarks.ceilings import split_halves
 from benchmarks.contracts import BenchmarkCard, Recording
 from benchmarks.splits import Split, shuffle_splits
 from benchmarks.stimuli import StimulusSet
+from model_zoo.cache import content_key
+from model_zoo.contracts import Layer
 from model_zoo.machine import n_threads
+
+_REVISION = "streamed-1"  # raise when the same features would be kept in another way
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def make_target(card: BenchmarkCard, recording: Recording, visual_degrees: float
 
 
 def cross_validate(
-    metric: RegressionMetric, gram: Gram, target: Target, threads: int | None = None
+    metric: RegressionMetric | BandedMetric, kept: Gram | Sequence[Gram], target: Target, threads: int | None = None
 ) -> PairedMeasurements:
     """Return a metric's predictions on every split of a recording, joined to it by stimulus id.
 
@@ -85,22 +94,59 @@ def cross_validate(
 
     Parameters
     ----------
-    metric : RegressionMetric
-    gram : Gram
-        Of a layer over at least the target's stimuli.
+    metric : RegressionMetric or BandedMetric
+    kept : Gram, or several
+        Of a layer, or of the layers taken together, over at least the target's stimuli.
     target : Target
     threads : int or None
         Splits at a time; None: as many as this process may use.
     """
-    row_of = {stimulus_id: row for row, stimulus_id in enumerate(gram.stimulus_ids)}
+    grams = [kept] if isinstance(kept, Gram) else list(kept)
+    row_of = {stimulus_id: row for row, stimulus_id in enumerate(grams[0].stimulus_ids)}
     rows = np.array([row_of[stimulus_id] for stimulus_id in target.stimulus_ids])
 
     def predict(split: Split) -> SplitPrediction:
-        predicted = metric.predict(gram, rows[split.train], rows[split.test], target.responses[split.train])
-        return SplitPrediction(split.test, predicted, target.responses[split.test])
+        train, test, responses = rows[split.train], rows[split.test], target.responses[split.train]
+        if isinstance(metric, RegressionMetric):
+            (gram,) = grams
+            predicted, parts = metric.predict(gram, train, test, responses), None
+        else:
+            parts = metric.predict(grams, train, test, responses)
+            predicted = parts.sum(axis=0)
+        return SplitPrediction(split.test, predicted, target.responses[split.test], parts)
 
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads or n_threads()) as pool:
         return PairedMeasurements(len(rows), list(pool.map(predict, target.splits)), target.halves)
+
+
+def streamed(metric: StreamedMetric, target: Target) -> Reducer:
+    """Return the reducer that makes a metric's predictions while the features pass by."""
+    parameters = json.dumps(dict(metric.parameters), sort_keys=True)
+    rows = [part.tobytes() for split in target.splits for part in (split.train, split.test)]
+    data = hashlib.sha256(b"".join([np.ascontiguousarray(target.responses).tobytes(), *rows])).hexdigest()
+
+    def begin(layer: Layer, stimulus_ids: tuple[str, ...], device: str) -> Reduction:
+        assert stimulus_ids == target.stimulus_ids
+        return metric.begin(target.responses, target.splits)
+
+    return Reducer(
+        content_key(_REVISION, metric.name, metric.version, parameters, data),
+        begin,
+        lambda _, arrays: arrays,
+        lambda n_stimuli: 16 * n_stimuli * (BLOCK + target.responses.shape[1]),
+    )
+
+
+def measurements(metric: StreamedMetric, kept: Mapping[str, Any], target: Target) -> PairedMeasurements:
+    """Return what a streamed metric kept of a layer as predictions of every split."""
+    own = "recorded" in kept  # units of the model are predicted, whose ceiling no halves of the responses tell
+    recorded = kept["recorded"] if own else target.responses
+    splits = [
+        SplitPrediction(split.test, np.asarray(predicted, np.float64), np.asarray(recorded[split.test], np.float64))
+        for split, predicted in zip(target.splits, kept["predicted"], strict=True)
+    ]
+    units = tuple(f"feature {number}" for number in kept["units"]) if own else ()
+    return PairedMeasurements(len(target.stimulus_ids), splits, () if own else target.halves, units)
 
 
 def neuroid_ids(targets: Sequence[Target]) -> tuple[str, ...]:

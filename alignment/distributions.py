@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from alignment.contracts import DistributionMetric, LayerProfile, MetricCard, Score
+from alignment.contracts import DistributionMetric, MetricCard
 from alignment.jobs import Run
+from alignment.scores import LayerProfile, Score
 from alignment.tuning import included
 from alignment.units import DEFAULT_DEGREES, Units, field_of_view, measure_units
 from benchmarks.contracts import BenchmarkCard, Data, Distributions

@@ -8,11 +8,15 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from alignment import check_decision, get_metric, metric_for
-from alignment.contracts import MetricCard, Score
-from alignment.gram import Resources
+from alignment import check_decision, get_metric, metrics_for
+from alignment.contracts import BandedMetric, GeometryMetric, MetricCard, SimilarityMetric
+from alignment.geometries import GeometryJob
 from alignment.jobs import Job, Run, commit_layers, measure
 from alignment.layers import LayerChoice, check_disjoint
+from alignment.recordings import RecordingJob
+from alignment.reduction import Resources
+from alignment.scores import Score
+from alignment.similarities import SimilarityJob
 from alignment.subjects import ModelSubject, PrecomputedFeatures, Subject
 from benchmarks import at_hand, bundled_benchmarks, get_benchmark, load_benchmark
 from benchmarks.brainscore import as_official
@@ -40,7 +44,7 @@ def score(
     benchmark: str | Sequence[str] | None = None,
     *,
     layers: str | Sequence[str] = "auto",
-    metric: str | None = None,
+    metric: str | Sequence[str] | None = None,
     weights: str | Path | None = None,
     seed: int = 0,
     resources: Resources | None = None,
@@ -52,7 +56,7 @@ def score(
     decision: str = "auto",
     progress: Progress | None = None,
 ) -> tuple[Score, ...]:
-    """Return the model's scores, one per benchmark and layer.
+    """Return the model's scores, one per benchmark, metric and layer.
 
     Parameters
     ----------
@@ -63,8 +67,8 @@ def score(
     layers : str or sequence of str
         "auto" commits one layer per benchmark on the card's commitment data; otherwise names or globs ("features.*"),
         "blocks" or "all": every one of them is scored. Behaviour is read from the classifier or its input instead.
-    metric : str or None
-        Identifier from `list_metrics`; None: each benchmark's default.
+    metric : str, sequence of str or None
+        Identifiers from `list_metrics`, of which each benchmark takes those that fit it; None: its default.
     weights, seed : checkpoint file, or the seed of random weights, where `model` is a name.
     resources : Resources or None
         Device, batch size, threads, memory, scratch disk and cache.
@@ -106,7 +110,7 @@ def score(
     cards = [get_benchmark(name) for name in names]
     if official:
         cards = [as_official(card) for card in cards]
-    metrics = [metric_for(card, metric) for card in cards]
+    metrics = metrics_for(cards, metric)
     check_decision(decision, cards)
     resources = resources or Resources()
     usable_device(resources.device)
@@ -121,12 +125,13 @@ def score(
 def _score_all(
     run: Run,
     loaded: Sequence[tuple[BenchmarkCard, tuple[Data, ...]]],
-    metrics: Sequence[MetricCard],
+    metrics: Sequence[Sequence[MetricCard]],
     layers: str | Sequence[str],
     mirror: Path | None,
 ) -> tuple[Score, ...]:
     """Score everything that needs Gram matrices together, the rest one by one, and keep the order asked for."""
-    cells = [_Cell(card, data, metric) for (card, data), metric in zip(loaded, metrics, strict=True)]
+    pairs = zip(loaded, metrics, strict=True)
+    cells = [_Cell(card, data, metric) for (card, data), fitting in pairs for metric in fitting]
     if layers == "auto":
         chosen = _commit(run, cells, mirror)
     else:
@@ -143,21 +148,20 @@ def _score_all(
         else:
             scores[number].extend(_whole(run, cell, choices))
     numbers = list(jobs)
-    for index, layer, measured in measure(list(jobs.values()), run):
+    for index, group, measured in measure(list(jobs.values()), run):
         number = numbers[index]
-        scores[number].append(jobs[number].score(run.subject.name, layer, measured, run.n_bootstrap))
+        scores[number].append(jobs[number].score(run.subject.name, group, measured, run.n_bootstrap))
     return tuple(score for row in scores for score in row)
 
 
 def _job(run: Run, cell: _Cell) -> Job:
-    """Return the job of a benchmark that needs nothing but Gram matrices."""
+    """Return the job of a benchmark that needs nothing but what is kept of layers in one pass."""
+    kind: type[GeometryJob | RecordingJob | SimilarityJob] = RecordingJob
     if cell.card.kind == "geometry":
-        from alignment.geometries import GeometryJob
-
-        return GeometryJob.of(cell.card, cell.metric, cell.data, run.visual_degrees)
-    from alignment.recordings import RecordingJob
-
-    return RecordingJob.of(cell.card, cell.metric, cell.data, run.visual_degrees)
+        kind = GeometryJob
+    elif isinstance(cell.metric, SimilarityMetric | GeometryMetric):
+        kind = SimilarityJob
+    return kind.of(cell.card, cell.metric, cell.data, run.visual_degrees)
 
 
 def _whole(run: Run, cell: _Cell, choices: Sequence[LayerChoice]) -> list[Score]:
@@ -182,9 +186,13 @@ def _whole(run: Run, cell: _Cell, choices: Sequence[LayerChoice]) -> list[Score]
 def _commit(run: Run, cells: Sequence[_Cell], mirror: Path | None) -> list[tuple[LayerChoice, ...]]:
     """Return the layer of every cell, chosen on other data; () where its evaluator knows what to read."""
     made: dict[tuple[str, str], Job] = {}
-    needing = {number: cell for number, cell in enumerate(cells) if cell.card.kind not in _OWN_LAYERS}
-    chosen = commit_layers({n: _trial(run, cell, mirror, made) for n, cell in needing.items()}, run)
-    return [(chosen[number],) if number in chosen else () for number in range(len(cells))]
+    needing = {n: cell for n, cell in enumerate(cells) if cell.card.kind not in _OWN_LAYERS}
+    trials = {n: _trial(run, c, mirror, made) for n, c in needing.items() if not isinstance(c.metric, BandedMetric)}
+    chosen = commit_layers(trials, run)
+    blocks = tuple(
+        LayerChoice(each, "all blocks, weighted by the fit") for each in run.subject.layers() if each.is_block
+    )
+    return [(chosen[n],) if n in chosen else blocks if n in needing else () for n in range(len(cells))]
 
 
 def _trial(run: Run, cell: _Cell, mirror: Path | None, made: dict[tuple[str, str], Job]) -> Job:
@@ -201,7 +209,7 @@ def _trial(run: Run, cell: _Cell, mirror: Path | None, made: dict[tuple[str, str
         )
     other, data = load_benchmark(get_benchmark(held_out), mirror, offline=True)
     check_disjoint(card, cell.data, other, data)
-    metric = cell.metric if cell.metric.kind == other.kind else get_metric(other.default_metric)
+    metric = cell.metric if cell.metric.fits(other) else get_metric(other.default_metric)
     if (held_out, metric.name) not in made:
         made[held_out, metric.name] = _job(run, _Cell(other, data, metric))
     return made[held_out, metric.name]

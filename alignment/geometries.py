@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from alignment.contracts import Array, GeometryMetric, MetricCard, Score
-from alignment.gram import Gram
-from alignment.jobs import Job
+from alignment.contracts import Array, GeometryMetric, MetricCard
+from alignment.gram import GRAM
+from alignment.jobs import Job, Need
 from alignment.rdms import model_rdm, noise_ceiling
+from alignment.scores import Evidence, Score, pairing_key
 from alignment.statistics import summarise
 from benchmarks.ceilings import ceiled
 from benchmarks.contracts import BenchmarkCard, Data, Geometry
-from benchmarks.stimuli import StimulusSet
 from model_zoo.contracts import Layer
 from model_zoo.errors import ShapeMismatch
 
@@ -59,21 +60,22 @@ class GeometryJob(Job):
         return cls(card=card, metric=metric, geometries=tuple(geometries))
 
     @property
-    def stimuli(self) -> tuple[StimulusSet, ...]:
-        """What the model must be shown."""
-        return tuple(geometry.stimuli for geometry in self.geometries)
+    def needs(self) -> tuple[Need, ...]:
+        """The Gram matrix over the stimuli of every geometry."""
+        return tuple(Need(geometry.stimuli, GRAM) for geometry in self.geometries)
 
-    def measure(self, gram_of: Callable[[StimulusSet], Gram], threads: int | None) -> Measured:
+    def measure(self, kept: Callable[[int], Any], threads: int | None) -> Measured:
         """Return one layer's RDM over the stimuli of every geometry."""
         kind = self.metric.dissimilarity
-        return tuple(model_rdm(gram_of(stimuli), kind, stimuli.ids) for stimuli in self.stimuli)
+        return tuple(model_rdm(kept(n), kind, geometry.stimuli.ids) for n, geometry in enumerate(self.geometries))
 
     def raw(self, measured: Measured) -> float:
         """Return the score by which layers are chosen: the mean over subjects."""
         return float(self._per_subject(measured).mean())
 
-    def score(self, model: str, layer: Layer, measured: Measured, n_bootstrap: int) -> Score:
+    def score(self, model: str, layers: Sequence[Layer], measured: Measured, n_bootstrap: int) -> Score:
         """Return the finished score of one layer."""
+        (layer,) = layers
         return _score_of(model, self, layer, measured, n_bootstrap)
 
     def _per_subject(self, references: Sequence[Array]) -> Array:
@@ -147,12 +149,15 @@ def _score_of(model: str, job: GeometryJob, layer: Layer, measured: Measured, n_
     draws = bootstrap(metric, references, job.geometries, n_draws, np.random.default_rng(0))
     raw_error, raw_interval = summarise(raw, draws[0])
     ceiling = ceiling_error = lower = ceiled_value = None
-    error, interval = raw_error, raw_interval
+    error, interval, headline = raw_error, raw_interval, draws[0]
     if bounds is not None:
         ceiling, lower = bounds
         ceiling_error, _ = summarise(ceiling, draws[1])
         ceiled_value = ceiled(raw, ceiling, rule=RULE)
-        error, interval = summarise(ceiled_value, np.vectorize(partial(ceiled, rule=RULE))(draws[0], draws[1]))
+        headline = np.vectorize(partial(ceiled, rule=RULE))(draws[0], draws[1])
+        error, interval = summarise(ceiled_value, headline)
+    units = tuple(subject for geometry in job.geometries for subject in geometry.subject_ids)
+    shown = [geometry.stimuli.ids for geometry in job.geometries]
     return Score(
         model=model,
         benchmark=card.name,
@@ -174,12 +179,18 @@ def _score_of(model: str, job: GeometryJob, layer: Layer, measured: Measured, n_
         error=error,
         interval=interval,
         interval_of="raw" if bounds is None else "ceiled",
-        n_stimuli=sum(len(stimuli.ids) for stimuli in job.stimuli),
+        n_stimuli=sum(len(geometry.stimuli.ids) for geometry in job.geometries),
         n_subjects=len(per_subject),
         n_features=layer.n_features,
         unit="subject",
-        unit_ids=tuple(subject for geometry in job.geometries for subject in geometry.subject_ids),
+        unit_ids=units,
         unit_raw=tuple(map(float, per_subject)),
         profile=job.profile,
         note=UNDEFINED if np.isnan(raw) else "",
+        evidence=Evidence(
+            pairing=pairing_key(card, metric, shown, units, n_draws),
+            raw=draws[0],
+            headline=headline,
+            by_unit=per_subject,
+        ),
     )

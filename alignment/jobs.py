@@ -6,12 +6,13 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
-from alignment.contracts import LayerProfile, Score
-from alignment.gram import Gram, Resources
 from alignment.layers import LayerChoice, commit
-from alignment.subjects import Subject
+from alignment.reduction import Reducer, Resources
+from alignment.scores import LayerProfile, Score
+from alignment.subjects import Kept, Subject
 from benchmarks.contracts import BenchmarkCard
 from benchmarks.stimuli import StimulusSet
 from model_zoo.contracts import Layer
@@ -38,9 +39,17 @@ class Run:
     progress: Progress | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True)
+class Need:
+    """Stimuli that a model must be shown, and what is kept of every layer meanwhile."""
+
+    stimuli: StimulusSet
+    reducer: Reducer
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job(ABC):
-    """Layers to be scored on one benchmark under one metric, from Gram matrices alone.
+    """Layers to be scored on one benchmark under one metric, from what was kept of them in one forward pass.
 
     Attributes
     ----------
@@ -58,44 +67,63 @@ class Job(ABC):
 
     @property
     @abstractmethod
-    def stimuli(self) -> tuple[StimulusSet, ...]:
-        """What the model must be shown."""
+    def needs(self) -> tuple[Need, ...]:
+        """What the model must be shown, and what must be kept of every layer meanwhile."""
+
+    @property
+    def groups(self) -> tuple[tuple[Layer, ...], ...]:
+        """The layers by what is scored as one: every layer alone, unless a metric takes several together."""
+        return tuple((layer,) for layer in self.layers)
 
     @abstractmethod
-    def measure(self, gram_of: Callable[[StimulusSet], Gram], threads: int | None) -> Any:
-        """Return what `raw` and `score` need of one layer."""
+    def measure(self, kept: Callable[[int], Any], threads: int | None) -> Any:
+        """Return what `raw` and `score` need of one group of layers.
+
+        `kept(n)` is what was kept for the job's need number n: of the layer, or, where `groups` joins several, a list.
+        """
 
     @abstractmethod
     def raw(self, measured: Any) -> float:
         """Return the score by which layers are chosen."""
 
     @abstractmethod
-    def score(self, model: str, layer: Layer, measured: Any, n_bootstrap: int) -> Score:
-        """Return the finished score of one layer."""
+    def score(self, model: str, layers: Sequence[Layer], measured: Any, n_bootstrap: int) -> Score:
+        """Return the finished score of one group of layers."""
 
 
-def measure(jobs: Sequence[Job], run: Run) -> Iterator[tuple[int, Layer, Any]]:
-    """Yield (number of the job, layer, what was measured); each stimulus set is shown to the model once."""
-    shown: dict[str, tuple[StimulusSet, dict[str, Layer]]] = {}
+def measure(jobs: Sequence[Job], run: Run) -> Iterator[tuple[int, tuple[Layer, ...], Any]]:
+    """Yield (number of the job, layers, what was measured); each stimulus set is shown to the model once.
+
+    All jobs of a layer follow each other, so that what was kept of it is read once.
+    """
+    shown: dict[str, StimulusSet] = {}
+    wanted: dict[str, dict[Layer, dict[str, Reducer]]] = {}
     for job in jobs:
-        for stimuli in job.stimuli:
-            _, layers = shown.setdefault(stimuli.content_hash, (stimuli, {}))
-            layers.update({layer.name: layer for layer in job.layers})
+        for need in job.needs:
+            key = need.stimuli.content_hash
+            shown.setdefault(key, need.stimuli)
+            for layer in job.layers:
+                wanted.setdefault(key, {}).setdefault(layer, {})[need.reducer.key] = need.reducer
     with contextlib.ExitStack() as stack:
-        grams: dict[str, Mapping[str, Gram]] = {}
-        for key, (stimuli, layers) in shown.items():
-            in_order = sorted(layers.values(), key=lambda layer: layer.order)
-            grams[key] = stack.enter_context(run.subject.grams(stimuli, in_order, run.resources, run.progress))
-        todo = [(number, job, layer) for number, job in enumerate(jobs) for layer in job.layers]
-        for done, (number, job, layer) in enumerate(todo, start=1):
-
-            def gram_of(stimuli: StimulusSet, name: str = layer.name) -> Gram:
-                return grams[stimuli.content_hash][name]
-
-            measured = job.measure(gram_of, run.resources.threads)
+        kept: dict[str, Kept] = {}
+        for key, by_layer in wanted.items():
+            in_order = {
+                layer: tuple(by_layer[layer].values()) for layer in sorted(by_layer, key=lambda each: each.order)
+            }
+            kept[key] = stack.enter_context(run.subject.reduced(shown[key], in_order, run.resources, run.progress))
+        todo = [(number, job, group) for number, job in enumerate(jobs) for group in job.groups]
+        todo.sort(key=lambda item: item[2][0].order)
+        for done, (number, job, group) in enumerate(todo, start=1):
+            measured = job.measure(partial(_kept_of, kept, job.needs, group), run.resources.threads)
             if run.progress is not None:
                 run.progress("scores", done, len(todo))
-            yield number, layer, measured
+            yield number, group, measured
+
+
+def _kept_of(kept: Mapping[str, Kept], needs: Sequence[Need], group: Sequence[Layer], number: int) -> Any:
+    need = needs[number]
+    found = [kept[need.stimuli.content_hash](need.reducer, layer.name) for layer in group]
+    return found[0] if len(found) == 1 else found
 
 
 def commit_layers(trials: Mapping[int, Job], run: Run) -> dict[int, LayerChoice]:

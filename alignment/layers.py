@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from alignment.contracts import LayerProfile
+from alignment.scores import LayerProfile
 from benchmarks.contracts import BenchmarkCard, Data, Geometry, Recording
 from model_zoo.contracts import Layer
 from model_zoo.errors import InvalidOption, LeakageError

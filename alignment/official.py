@@ -18,10 +18,10 @@ import numpy as np
 
 from alignment import get_metric
 from alignment.brainscore import FastModel, Recorder
-from alignment.contracts import Score
 from alignment.jobs import Run, commit_layers
 from alignment.layers import LayerChoice
 from alignment.recordings import RecordingJob
+from alignment.scores import Score
 from alignment.subjects import ModelSubject
 from benchmarks import get_benchmark, load_benchmark
 from benchmarks.brainscore.failures import plainly

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from alignment.contracts import Array, Interval, MetricCard, RegressionMetric, Score
-from alignment.crossval import Target, cross_validate, make_target, neuroid_ids
-from alignment.gram import Gram
-from alignment.jobs import Job
+from alignment.contracts import Array, BandedMetric, Interval, MetricCard, RegressionMetric, StreamedMetric
+from alignment.crossval import Target, cross_validate, make_target, measurements, neuroid_ids, streamed
+from alignment.gram import GRAM
+from alignment.jobs import Job, Need
+from alignment.scores import Evidence, Score, pairing_key
 from alignment.statistics import (
     PairedMeasurements,
     aggregate,
     bootstrap,
+    contributions,
     nan_median,
     split_correlations,
     summarise,
 )
 from benchmarks.ceilings import ceiled, consistency_of_halves
 from benchmarks.contracts import BenchmarkCard, Data, Recording
-from benchmarks.stimuli import StimulusSet
 from model_zoo.contracts import Layer
 
 LEGACY_RULE = "(r/ceiling)^2"
@@ -34,7 +36,7 @@ Measured = tuple[PairedMeasurements, ...]
 class RecordingJob(Job):
     """Layers to be scored on one benchmark's recordings under one metric; see `alignment.jobs.Job`."""
 
-    metric: RegressionMetric
+    metric: RegressionMetric | BandedMetric | StreamedMetric
     targets: tuple[Target, ...] = field(repr=False)
 
     @classmethod
@@ -46,37 +48,46 @@ class RecordingJob(Job):
         visual_degrees: float | None,
     ) -> RecordingJob:
         """Return the job of a card's recordings, placed on a screen of `visual_degrees` (None: filling it)."""
-        assert isinstance(metric, RegressionMetric)
+        assert isinstance(metric, RegressionMetric | BandedMetric | StreamedMetric)
         recordings = [each for each in data if isinstance(each, Recording)]
         targets = tuple(make_target(card, recording, visual_degrees) for recording in recordings)
         return cls(card=card, metric=metric, targets=targets)
 
     @property
-    def stimuli(self) -> tuple[StimulusSet, ...]:
-        """What the model must be shown."""
-        return tuple(target.stimuli for target in self.targets)
+    def needs(self) -> tuple[Need, ...]:
+        """The Gram matrix over the stimuli of every recording, or what a streamed metric keeps of them."""
+        if isinstance(self.metric, StreamedMetric):
+            return tuple(Need(target.stimuli, streamed(self.metric, target)) for target in self.targets)
+        return tuple(Need(target.stimuli, GRAM) for target in self.targets)
 
-    def measure(self, gram_of: Callable[[StimulusSet], Gram], threads: int | None) -> Measured:
-        """Return one layer's cross-validated predictions of every recording."""
-        return tuple(cross_validate(self.metric, gram_of(target.stimuli), target, threads) for target in self.targets)
+    @property
+    def groups(self) -> tuple[tuple[Layer, ...], ...]:
+        """Every layer alone, or all together."""
+        return (self.layers,) if isinstance(self.metric, BandedMetric) else super().groups
+
+    def measure(self, kept: Callable[[int], Any], threads: int | None) -> Measured:
+        """Return the cross-validated predictions of every recording."""
+        if isinstance(self.metric, StreamedMetric):
+            return tuple(measurements(self.metric, kept(n), target) for n, target in enumerate(self.targets))
+        return tuple(cross_validate(self.metric, kept(n), target, threads) for n, target in enumerate(self.targets))
 
     def raw(self, measured: Measured) -> float:
         """Return the score by which layers are chosen."""
         return aggregate(split_correlations(measured))[0]
 
-    def score(self, model: str, layer: Layer, measured: Measured, n_bootstrap: int) -> Score:
-        """Return the finished score of one layer."""
-        return _score_of(model, self, layer, measured, n_bootstrap)
+    def score(self, model: str, layers: Sequence[Layer], measured: Measured, n_bootstrap: int) -> Score:
+        """Return the finished score of a layer, or of several that were taken together."""
+        return _score_of(model, self, layers, measured, n_bootstrap)
 
 
-def _score_of(model: str, job: RecordingJob, layer: Layer, measured: Measured, n_bootstrap: int) -> Score:
+def _score_of(model: str, job: RecordingJob, layers: Sequence[Layer], measured: Measured, n_bootstrap: int) -> Score:
     card = job.card
     correlations = split_correlations(measured)  # (n_splits, n_neuroids)
     raw, split_error = aggregate(correlations)
     draws = bootstrap(measured, n_bootstrap, np.random.default_rng(0))
     raw_error, raw_interval = summarise(raw, draws.raw)
     ceiling = ceiling_error = ceiling_interval = ceiled_value = legacy = None
-    error, interval, note = raw_error, raw_interval, ""
+    error, interval, note, headline = raw_error, raw_interval, "", draws.raw
     if draws.ceiling is not None:
         ceiling, ceiling_error, ceiling_interval = ceiling_of(measured, draws.ceiling)
     if ceiling is not None and not ceiling > 0:
@@ -84,11 +95,14 @@ def _score_of(model: str, job: RecordingJob, layer: Layer, measured: Measured, n
     elif ceiling is not None:
         ceiled_value = ceiled(raw, ceiling, rule=card.ceiled_rule)
         legacy = ceiled(raw, ceiling, rule=LEGACY_RULE)
-        ceiled_draws = np.vectorize(partial(ceiled, rule=card.ceiled_rule))(draws.raw, draws.ceiling)  # (3, n_draws)
-        error, interval = summarise(ceiled_value, ceiled_draws)
+        headline = np.vectorize(partial(ceiled, rule=card.ceiled_rule))(draws.raw, draws.ceiling)  # (3, n_draws)
+        error, interval = summarise(ceiled_value, headline)
     counted = np.isfinite(correlations)
     per_neuroid = np.where(counted, correlations, 0.0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
     per_neuroid[~counted.any(axis=0)] = np.nan
+    own = tuple(unit for each in measured for unit in each.unit_ids)
+    units = own or neuroid_ids(job.targets)
+    shown = [target.stimulus_ids for target in job.targets]
     return Score(
         model=model,
         benchmark=card.name,
@@ -97,7 +111,7 @@ def _score_of(model: str, job: RecordingJob, layer: Layer, measured: Measured, n
         kind="recording",
         metric=job.metric.name,
         measure=job.metric.measure,
-        layer=layer.name,
+        layer=" + ".join(layer.name for layer in layers),
         layer_choice=job.choice,
         raw=raw,
         raw_error=raw_error,
@@ -116,13 +130,20 @@ def _score_of(model: str, job: RecordingJob, layer: Layer, measured: Measured, n
         n_neuroids=correlations.shape[1],
         n_repeats=max(target.n_repeats for target in job.targets),
         n_splits=len(correlations),
-        n_features=layer.n_features,
-        unit="neuroid",
-        unit_ids=neuroid_ids(job.targets),
+        n_features=sum(layer.n_features for layer in layers),
+        unit="feature" if own else "neuroid",
+        unit_ids=units,
         unit_raw=tuple(map(float, per_neuroid)),
         split_raw=tuple(map(float, nan_median(correlations))),
         profile=job.profile,
         note=note,
+        evidence=Evidence(
+            pairing=pairing_key(card, job.metric, shown, units, n_bootstrap),
+            raw=draws.raw,
+            headline=headline,
+            by_stimulus=contributions(measured),
+            by_unit=per_neuroid,
+        ),
     )
 
 

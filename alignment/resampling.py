@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from alignment.agreement import Table
-from alignment.contracts import Array, Indices, Outcome
+from alignment.contracts import Array, Indices
+from alignment.scores import Outcome
 from alignment.statistics import summarise
 from benchmarks.ceilings import ceiled
 

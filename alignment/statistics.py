@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,11 +22,13 @@ class SplitPrediction:
     ----------
     test : (n_test,) row numbers among the recording's n_stimuli.
     predicted, recorded : (n_test, n_neuroids); NaN where a neuroid was not recorded.
+    parts : (n_layers, n_test, n_neuroids) that sum to `predicted`, where several layers predict together.
     """
 
     test: Indices
     predicted: Array
     recorded: Array
+    parts: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,13 @@ class PairedMeasurements:
     splits : predictions of every split.
     halves : mean responses of the two halves of the repeats, each (n_stimuli, n_neuroids), per ceiling split; empty
         where only averages exist.
+    unit_ids : what is predicted, where that is not the recording's neuroids; else ().
     """
 
     n_stimuli: int
     splits: Sequence[SplitPrediction]
     halves: Sequence[tuple[Array, Array]] = ()
+    unit_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,39 @@ def bootstrap(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.ra
         drawn = [spearman_brown(weighted_pearson(*half, w)) for half, w in zip(halves, weights, strict=True)]
         ceiling += _three_ways(once, drawn, chosen) / n_halves
     return BootstrapDraws(raw, ceiling)
+
+
+def contributions(recordings: Sequence[PairedMeasurements]) -> Array:
+    """Return what every stimulus contributes to the mean over splits and neuroids of r, shape (n_stimuli,).
+
+    With predictions x and responses y standardised over the test stimuli of a split, r is the mean of
+    x y - r (x^2 + y^2) / 2 + r over them, to first order also of a sample in which they are drawn more or less often.
+    Stimuli of all recordings stand side by side; one that was never tested is NaN. The mean over the others, weighted
+    by how often they were tested, is the mean r.
+    """
+    parts = []
+    for recording in recordings:
+        total, count = np.zeros(recording.n_stimuli), np.zeros(recording.n_stimuli)
+        for split in recording.splits:
+            x, y = _standardised(split.predicted, split.recorded), _standardised(split.recorded, split.predicted)
+            r = np.nanmean(x * y, axis=0)
+            influence = x * y - r * (x**2 + y**2) / 2 + r
+            defined = np.isfinite(influence)
+            total[split.test] += np.where(defined, influence, 0.0).sum(axis=1)
+            count[split.test] += defined.sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            parts.append(total / count)
+    return np.concatenate(parts)
+
+
+def _standardised(values: Array, other: Array) -> Array:
+    """Return columns at mean 0 and variance 1 over the rows that both have; NaN elsewhere and where constant."""
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing
+        shared = np.where(np.isfinite(values) & np.isfinite(other), values, np.nan)
+        centred = shared - np.nanmean(shared, axis=0)
+        spread = np.sqrt(np.nanmean(centred**2, axis=0))
+        return np.asarray(np.where(spread > 0, centred / spread, np.nan))
 
 
 def summarise(

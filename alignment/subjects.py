@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from alignment.contracts import Floats
-from alignment.gram import Gram, Resources, gram_matrices
+from alignment.reduction import Reducer, Resources, reduced
+from alignment.spill import BLOCK
 from model_zoo import cache
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
 from model_zoo.errors import ShapeMismatch
 from model_zoo.extraction import Consumer, Progress
 from model_zoo.machine import home
 
+Wanted = Mapping[Layer, Sequence[Reducer]]
+Kept = Callable[[Reducer, str], Any]  # (reducer, name of the layer) -> what it kept of it
 FEATURES_REVISION = "features-1"  # raise when the same inputs would give other features
 
 
@@ -35,9 +38,10 @@ class Subject(Protocol):
 
     def layers(self) -> tuple[Layer, ...]: ...
 
-    def grams(
-        self, stimuli: Stimuli, layers: Sequence[Layer], resources: Resources, progress: Progress | None
-    ) -> contextlib.AbstractContextManager[Mapping[str, Gram]]: ...
+    def reduced(
+        self, stimuli: Stimuli, wanted: Wanted, resources: Resources, progress: Progress | None
+    ) -> contextlib.AbstractContextManager[Kept]:
+        """Give what every reducer keeps of every layer; see `alignment.reduction.reduced`."""
 
     def activations(
         self, stimuli: Stimuli, layers: Sequence[Layer], resources: Resources, progress: Progress | None
@@ -81,11 +85,11 @@ class ModelSubject:
 
         return list_layers(self.model.module, self.model.preprocessing.input_size, all_modules=True)
 
-    def grams(
-        self, stimuli: Stimuli, layers: Sequence[Layer], resources: Resources, progress: Progress | None
-    ) -> contextlib.AbstractContextManager[Mapping[str, Gram]]:
-        """Gram matrices from one forward pass, or from the cache."""
-        return gram_matrices(self.model, stimuli, layers, resources, progress)
+    def reduced(
+        self, stimuli: Stimuli, wanted: Wanted, resources: Resources, progress: Progress | None
+    ) -> contextlib.AbstractContextManager[Kept]:
+        """What is kept of the layers, from one forward pass or from the cache."""
+        return reduced(self.model, stimuli, wanted, resources, progress)
 
     def activations(
         self, stimuli: Stimuli, layers: Sequence[Layer], resources: Resources, progress: Progress | None
@@ -176,17 +180,25 @@ class PrecomputedFeatures:
         return digest.hexdigest()
 
     @contextlib.contextmanager
-    def grams(
-        self, stimuli: Stimuli, layers: Sequence[Layer], resources: Resources, progress: Progress | None
-    ) -> Iterator[Mapping[str, Gram]]:
-        """Gram matrices of the rows that belong to `stimuli`.
+    def reduced(
+        self, stimuli: Stimuli, wanted: Wanted, resources: Resources, progress: Progress | None
+    ) -> Iterator[Kept]:
+        """What is kept of the rows that belong to `stimuli`.
 
         Raises
         ------
         ShapeMismatch
             If a stimulus has no features.
         """
-        yield {layer.name: Gram.of(self._rows(layer.name, stimuli), stimuli.ids) for layer in layers}
+        kept: dict[tuple[str, str], Any] = {}
+        for layer, reducers in wanted.items():
+            rows = self._rows(layer.name, stimuli)
+            for reducer in reducers:
+                reduction = reducer.begin(layer, tuple(stimuli.ids), resources.device)
+                for start in range(0, rows.shape[1], BLOCK):
+                    reduction.add(rows[:, start : start + BLOCK], start)
+                kept[reducer.key, layer.name] = reducer.restore(tuple(stimuli.ids), reduction.finish())
+        yield lambda reducer, layer: kept[reducer.key, layer]
 
     def activations(
         self, stimuli: Stimuli, layers: Sequence[Layer], resources: Resources, progress: Progress | None

@@ -93,7 +93,7 @@ def measure_units(run: Run, layer: Layer, design: Design = FULL) -> Units:
 
     Examples
     --------
-    >>> from alignment.gram import Resources
+    >>> from alignment.reduction import Resources
     >>> from model_zoo import load_model
     >>> run = Run(ModelSubject(load_model("ventral/gabor-v1")), Resources())  # doctest: +SKIP
     >>> measure_units(run, run.subject.layers()[-1]).table["circular_variance"].median()  # doctest: +SKIP

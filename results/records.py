@@ -17,6 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from alignment import Score, get_metric
 from benchmarks import get_benchmark
 from benchmarks.fetch import digest
@@ -35,7 +37,7 @@ _LIBRARIES = (
     "pillow",
     "safetensors",
 )
-_TOO_LONG_FOR_CSV = ("unit_ids", "unit_raw", "split_raw", "profile")
+_TOO_LONG_FOR_CSV = ("unit_ids", "unit_raw", "split_raw", "profile", "evidence")
 _PAIRS = ("raw_interval", "ceiling_interval", "interval")
 
 
@@ -205,6 +207,8 @@ def _strict(value: Any) -> Any:
     """Return `value` with tuples as lists and numbers that JSON does not know as None."""
     if isinstance(value, Mapping):
         return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):  # replicates: six digits are more than they are sure of
+        return [_strict(item) if item.ndim else _strict(float(f"{item:.6g}")) for item in value]
     if isinstance(value, list | tuple):
         return [_strict(item) for item in value]
     if isinstance(value, float):

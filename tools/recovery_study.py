@@ -110,7 +110,7 @@ def score_of(features: Array, recording: Recording, design: Design, *, metric: s
     labelled = xr.DataArray(features, dims=("stimulus_id", "feature"), coords={"stimulus_id": ids})
     (layer,) = PrecomputedFeatures("model", {"layer": labelled}).layers()
     job = RecordingJob.of(card, get_metric(metric), [recording], None).with_layers((layer,))
-    return job.score("model", layer, job.measure(lambda _: Gram.of(features, ids), 1), n_draws)
+    return job.score("model", (layer,), job.measure(lambda _: Gram.of(features, ids), 1), n_draws)
 
 
 def coverage(world: World, design: Design, n_sets: int, *, n_draws: int = 400) -> dict[str, float]:

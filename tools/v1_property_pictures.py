@@ -21,11 +21,11 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from alignment import get_metric
-from alignment.contracts import Score
 from alignment.distributions import score_distributions
-from alignment.gram import Resources
 from alignment.jobs import Run
 from alignment.metrics.ks_similarity import histogram
+from alignment.reduction import Resources
+from alignment.scores import Score
 from alignment.subjects import ModelSubject
 from alignment.tuning import included
 from alignment.units import Units, measure_units

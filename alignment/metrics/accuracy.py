@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alignment.contracts import Array, ChoiceMetric, ModelBehaviour, Outcome
+from alignment.contracts import Array, ChoiceMetric, ModelBehaviour
+from alignment.scores import Outcome
 from benchmarks.contracts import Choices
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ ENTRIES = (
         description="squared difference of model's and humans' accuracy; lower is better",
         citation="Geirhos et al. 2021 NeurIPS 34",
         outcome=accuracy_difference,
+        ceiled_rule=None,
         parameters={"aggregate": "mean over conditions, then subjects", "difference": "squared"},
         measure="squared difference",
         value_range=(0.0, 1.0),

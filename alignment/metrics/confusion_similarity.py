@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alignment.contracts import Array, ChoiceMetric, ModelBehaviour, Outcome
+from alignment.contracts import Array, ChoiceMetric, ModelBehaviour
+from alignment.scores import Outcome
 from benchmarks.contracts import Choices
 
 if TYPE_CHECKING:

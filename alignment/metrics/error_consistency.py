@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from alignment.contracts import Array, ChoiceMetric, ModelBehaviour, Outcome
+from alignment.contracts import Array, ChoiceMetric, ModelBehaviour
+from alignment.scores import Outcome
 from benchmarks.contracts import Choices
 
 

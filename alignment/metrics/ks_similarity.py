@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alignment.contracts import Array, DistributionMetric, Outcome
+from alignment.contracts import Array, DistributionMetric
+from alignment.scores import Outcome
 
 if TYPE_CHECKING:
     from benchmarks.contracts import Distribution, Distributions

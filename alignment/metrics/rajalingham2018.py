@@ -7,7 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from alignment.contracts import Array, ChoiceMetric, Indices, Interval, ModelBehaviour, Outcome
+from alignment.contracts import Array, ChoiceMetric, Indices, Interval, ModelBehaviour
+from alignment.scores import Outcome
 from alignment.signatures import CAP, consistency, rates_of_model, rates_of_trials, signature, trials_of
 from alignment.statistics import summarise
 from benchmarks.ceilings import ceiled
@@ -119,6 +120,7 @@ def _card(name: str, description: str) -> ChoiceMetric:
         description=description,
         citation="Rajalingham et al. 2018 J. Neurosci. 38:7255; Schrimpf et al. 2018 bioRxiv 407007",
         outcome=partial(outcome, name),
+        ceiled_rule=RULE,
         parameters={"n_repetitions": N_REPETITIONS, "cap": CAP},
         measure="r",
         invariant_to=("scale of every stimulus' probabilities",),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alignment.contracts import Array, ChoiceMetric, Interval, ModelBehaviour, Outcome
+from alignment.contracts import Array, ChoiceMetric, Interval, ModelBehaviour
+from alignment.scores import Outcome
 from benchmarks.contracts import Choices
 from model_zoo.errors import InvalidOption
 

@@ -86,13 +86,13 @@ def check(
 
 def _metric_errors(examined: Examined) -> list[str]:
     """Return what is wrong with the default metric: the room of benchmarks knows no metrics."""
-    from alignment import metric_for
+    from alignment import metrics_for
     from model_zoo.errors import VentralError
 
     if examined.card is None:
         return []
     try:
-        metric_for(examined.card, None)
+        metrics_for([examined.card], None)
     except VentralError as error:
         return [f"benchmark.toml, default_metric: {error}"]
     return []

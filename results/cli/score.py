@@ -49,7 +49,9 @@ def score(
     layers: Annotated[
         str, typer.Option("--layers", metavar="auto|all|NAME,...|GLOB", help="auto commits one layer per region.")
     ] = "auto",
-    metric: Annotated[str | None, typer.Option("--metric", metavar="ID", help="Default: each benchmark's own.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", metavar="ID", help="Repeatable. Default: each benchmark's own.")
+    ] = None,
     decision: Annotated[
         str, typer.Option("--decision", metavar="auto|head|readout", help="How choices are read out of the model.")
     ] = "auto",
@@ -94,7 +96,7 @@ def score(
     chosen_layers = [name.strip() for name in layers.split(",")]
     if visual_degrees is not None and not 0 < visual_degrees < 180:
         raise _bad("--visual-degrees", "degrees between 0 and 180", str(visual_degrees))
-    from alignment.gram import Resources
+    from alignment.reduction import Resources
     from model_zoo.extraction import usable_device
 
     usable_device(device)
@@ -145,15 +147,14 @@ def score(
 
 
 def _check(
-    names: Sequence[str], metric: str | None, decision: str, mirror: Path | None, *, offline: bool, quiet: bool
+    names: Sequence[str], metric: list[str] | None, decision: str, mirror: Path | None, *, offline: bool, quiet: bool
 ) -> None:
     """Refuse before any work what could only fail after it, and say what will be downloaded."""
     from benchmarks.fetch import describe_missing, is_offline, missing_files
 
     cards = [benchmarks.get_benchmark(name) for name in names]
     alignment.check_decision(decision, cards)
-    for card in cards:
-        alignment.metric_for(card, metric)
+    alignment.metrics_for(cards, metric)
     missing = missing_files(cards, mirror)
     if not missing:
         return

@@ -15,8 +15,9 @@ import pytest
 from alignment import get_metric
 from alignment.agreement import human_accuracy, human_consistency
 from alignment.choices import class_probabilities
-from alignment.contracts import ChoiceMetric, ModelBehaviour, Outcome
+from alignment.contracts import ChoiceMetric, ModelBehaviour
 from alignment.readout import readout_probabilities
+from alignment.scores import Outcome
 from benchmarks import get_benchmark, load_benchmark
 from benchmarks.contracts import Choices
 

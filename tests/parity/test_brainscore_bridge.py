@@ -16,11 +16,11 @@ import pytest
 
 from alignment import get_metric
 from alignment.brainscore import FastModel, Recorder
-from alignment.gram import Resources
 from alignment.jobs import Run, measure
 from alignment.layers import LayerChoice
 from alignment.official import score_official
 from alignment.recordings import RecordingJob
+from alignment.reduction import Resources
 from alignment.subjects import ModelSubject
 from benchmarks.brainscore import as_official, brainscore_card, brainscore_vision, to_brainscore
 from benchmarks.brainscore.loading import as_recording

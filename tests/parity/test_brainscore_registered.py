@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from alignment import score
-from alignment.gram import Resources
+from alignment.reduction import Resources
 from benchmarks import get_benchmark
 from benchmarks.fetch import data_folder
 from model_zoo.contracts import LoadedModel, Preprocessing

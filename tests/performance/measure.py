@@ -147,7 +147,7 @@ def ventral_ridge(mirror: Path, work: Path) -> Result:
 def ventral_run(mirror: Path, work: Path) -> Result:
     """`alignment.score`, from a name to scores, nothing cached."""
     from alignment import score
-    from alignment.gram import Resources
+    from alignment.reduction import Resources
 
     stages: dict[str, float] = {}
 
@@ -206,8 +206,9 @@ def vgg16(mirror: Path, work: Path) -> Result:
     """All 31 `features.*` layers of VGG16 over 1000 images, scored; nothing cached."""
     from dataclasses import replace
 
-    from alignment.gram import Resources, gram_matrices
+    from alignment.gram import gram_matrices
     from alignment.linear_maps import ridge
+    from alignment.reduction import Resources
     from model_zoo.layers import list_layers, select_layers
     from model_zoo.sources import load_model
 
@@ -232,9 +233,9 @@ def vgg16(mirror: Path, work: Path) -> Result:
     (split,) = shuffle_splits(1000, n_splits=1)
     scores = {}
     with gram_matrices(model, stimuli, layers, resources, progress) as grams:
-        for name in grams:
-            predicted = ridge(grams[name].split(split.train, split.test), responses[split.train])
-            scores[name] = float(nan_median(pearson(predicted, np.asarray(responses[split.test]))))
+        for layer in layers:
+            predicted = ridge(grams(layer.name).split(split.train, split.test), responses[split.train])
+            scores[layer.name] = float(nan_median(pearson(predicted, np.asarray(responses[split.test]))))
     return {
         "seconds": time.perf_counter() - started,
         "n_layers": len(layers),

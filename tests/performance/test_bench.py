@@ -102,8 +102,8 @@ def render(results: dict[str, list[dict[str, Any]]]) -> str:
         score={name: median(results, name, "score") for name in results if name.endswith(("-pls", "-ridge"))},
         stage={
             "forward": done["forward pass"],
-            "gram": done["Gram matrices"] - done["forward pass"],
-            "metric": done["scores"] - done["Gram matrices"],
+            "gram": done["layers"] - done["forward pass"],
+            "metric": done["scores"] - done["layers"],
             "bootstrap": run["seconds"] - done["scores"],
         },
         gram_seconds=gram_seconds(results),

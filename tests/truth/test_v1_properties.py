@@ -9,8 +9,8 @@ import pytest
 
 from alignment import get_metric
 from alignment.distributions import score_distributions
-from alignment.gram import Resources
 from alignment.jobs import Run
+from alignment.reduction import Resources
 from alignment.subjects import ModelSubject
 from alignment.units import measure_units
 from benchmarks import get_benchmark, load_benchmark

@@ -14,8 +14,8 @@ from torch import nn
 
 from alignment import get_metric
 from alignment.choices import answer, class_probabilities, score_choices
-from alignment.gram import Resources
 from alignment.jobs import Run
+from alignment.reduction import Resources
 from alignment.subjects import ModelSubject, PrecomputedFeatures
 from benchmarks.contracts import BenchmarkCard, Choices
 from benchmarks.stimuli import from_arrays

@@ -11,9 +11,9 @@ from torch import nn
 
 from alignment import get_metric, units
 from alignment.distributions import score_distributions
-from alignment.gram import Resources
 from alignment.jobs import Run
 from alignment.metrics.ks_similarity import draws, histogram, similarity
+from alignment.reduction import Resources
 from alignment.subjects import ModelSubject
 from alignment.units import Calibration, calibrate, centres, field_of_view, map_receptive_fields, measure_units
 from benchmarks import get_benchmark, load_benchmark

@@ -12,10 +12,11 @@ from torch import nn
 
 import alignment.evaluate
 from alignment import get_metric, score
-from alignment.contracts import LayerProfile
-from alignment.gram import Gram, Resources
+from alignment.gram import Gram
 from alignment.layers import check_disjoint, commit
 from alignment.recordings import RecordingJob
+from alignment.reduction import Resources
+from alignment.scores import LayerProfile
 from alignment.subjects import PrecomputedFeatures
 from benchmarks import get_benchmark
 from benchmarks.assemblies import average_repetitions, make_assembly
@@ -225,7 +226,7 @@ def test_repeats_that_disagree_leave_a_raw_score_and_say_why():
     recording = Recording(assembly, from_arrays(pixels, visual_degrees=8.0))
     gram = Gram.of(rng.normal(size=(40, 60)), ids)
     job = RecordingJob.of(card, get_metric("ridge"), (recording,), None)
-    found = job.score("noise", Layer("top", (60,), "x", 0, True), job.measure(lambda _: gram, 1), 50)
+    found = job.score("noise", (Layer("top", (60,), "x", 0, True),), job.measure(lambda _: gram, 1), 50)
     assert found.ceiling is not None
     assert found.ceiling < 0
     assert found.ceiled is None

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from alignment.gram import Gram, Resources, gram_matrices
+from alignment.gram import Gram, gram_matrices
+from alignment.reduction import Resources
 from alignment.spill import BLOCK, Slice, Spill, plan_passes
 from benchmarks.stimuli import from_arrays
 from model_zoo.contracts import Layer, LoadedModel, Preprocessing, WeightsReport
@@ -55,7 +56,7 @@ def stimuli():
 def _grams(model, stimuli, **resources) -> dict[str, Gram]:
     layers = list_layers(model.module, model.preprocessing.input_size, all_modules=True)
     with gram_matrices(model, stimuli, layers, Resources(**{"use_cache": False, **resources})) as grams:
-        return {name: grams[name] for name in grams}
+        return {layer.name: grams(layer.name) for layer in layers}
 
 
 def _matrix(gram: Gram) -> np.ndarray:
@@ -134,7 +135,7 @@ def test_cache_is_used_and_keyed_on_content(model, stimuli, tmp_path, monkeypatc
     def passes(subject, shown):
         calls.clear()
         with gram_matrices(subject, shown, layers, Resources(), lambda stage, *_: calls.append(stage)) as grams:
-            return {name: grams[name] for name in grams}
+            return {layer.name: grams(layer.name) for layer in layers}
 
     again = passes(model, stimuli)
     assert calls == []

@@ -125,7 +125,7 @@ def card_of(**changes) -> BenchmarkCard:
 def scored(data, gram_of, name="rsa-pearson", card=None, n_bootstrap=200):
     job = GeometryJob.of(card or card_of(), get_metric(name), data, None).with_layers((LAYER,))
     measured = job.measure(gram_of, None)
-    score = job.score("planted", LAYER, measured, n_bootstrap)
+    score = job.score("planted", (LAYER,), measured, n_bootstrap)
     assert score.raw == pytest.approx(job.raw(measured), abs=0, nan_ok=True)
     return score
 
@@ -150,8 +150,8 @@ def test_a_layer_is_joined_by_id_and_held_against_every_subject(card):
 def test_several_geometries_are_scored_together():
     (one, first), (two, second) = geometry(4), geometry(2, seed=9, prefix="b")
     grams = {one.stimuli.ids: Gram.of(first, one.stimuli.ids), two.stimuli.ids: Gram.of(second, two.stimuli.ids)}
-    both = scored([one, two], lambda stimuli: grams[stimuli.ids])
-    alone = [scored([each], lambda stimuli: grams[stimuli.ids]) for each in (one, two)]
+    both = scored([one, two], lambda n: grams[(one, two)[n].stimuli.ids])
+    alone = [scored([each], lambda _, each=each: grams[each.stimuli.ids]) for each in (one, two)]
     assert both.unit_raw == alone[0].unit_raw + alone[1].unit_raw
     assert both.unit_ids == one.subject_ids + two.subject_ids
     for name in ("raw", "ceiling", "ceiling_lower"):
@@ -182,8 +182,8 @@ def test_a_dead_layer_has_an_undefined_score():
 
 def test_stimuli_are_placed_on_the_models_screen():
     data, _ = geometry(2)
-    (placed,) = GeometryJob.of(card_of(), get_metric("rsa-pearson"), [data], 8.0).stimuli
-    assert placed.content_hash == data.stimuli.place_on_screen(8.0).content_hash != data.stimuli.content_hash
+    (placed,) = GeometryJob.of(card_of(), get_metric("rsa-pearson"), [data], 8.0).geometries
+    assert placed.stimuli.content_hash == data.stimuli.place_on_screen(8.0).content_hash != data.stimuli.content_hash
 
 
 def test_rdms_that_do_not_fit_their_stimuli_are_refused():

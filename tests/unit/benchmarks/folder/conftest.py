@@ -12,9 +12,9 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 import alignment
-from alignment.gram import Resources
 from alignment.jobs import Run, measure
 from alignment.recordings import RecordingJob
+from alignment.reduction import Resources
 from alignment.subjects import PrecomputedFeatures
 from benchmarks.assemblies import make_assembly
 from benchmarks.contracts import BenchmarkCard, Recording

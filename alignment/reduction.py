@@ -1,0 +1,243 @@
+"""From a model and stimuli to what is kept of every layer: extracted once, folded in blocks, cached by content."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from alignment.contracts import Floats
+from alignment.spill import Spill, plan_passes
+from model_zoo import cache
+from model_zoo.contracts import Layer, LoadedModel, Stimuli
+from model_zoo.errors import DataIntegrity, ResourceError
+from model_zoo.extraction import Progress, extract
+from model_zoo.machine import disk_free_bytes, home, memory_available_bytes
+
+_DEFAULT_MEMORY = 4 * 10**9  # beyond this features go to disk, which costs little
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run may use.
+
+    Attributes
+    ----------
+    device, batch_size, threads : see `model_zoo.extraction.extract`.
+    memory : bytes for features and activations; None: 4 GB, or half of what is available if that is less.
+    scratch : bytes on disk; None: half of what is free.
+    scratch_dir : folder for spilled features; None: below VENTRAL_HOME.
+    use_cache : False computes everything again and leaves nothing behind.
+    """
+
+    device: str = "cpu"
+    batch_size: int | None = None
+    threads: int | None = None
+    memory: int | None = None
+    scratch: int | None = None
+    scratch_dir: Path | None = None
+    use_cache: bool = True
+
+
+class Reduction(Protocol):
+    """What is kept of one layer, while its features pass by in blocks of columns."""
+
+    def add(self, block: Floats, start: int) -> None:
+        """Take the features of columns start, start + 1, ..., shape (n_stimuli, n_columns); valid during the call."""
+
+    def finish(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what is kept."""
+
+
+@dataclass(frozen=True)
+class Reducer:
+    """A way to keep less of a layer than its features.
+
+    Attributes
+    ----------
+    key : digest of all that shapes what is kept, but for model, stimuli and layer, which are added to it.
+    begin : ``begin(layer, stimulus_ids, device) -> Reduction``; blocks then come in the order of their columns.
+    restore : ``restore(stimulus_ids, arrays)``: what `begin(...).finish()` gave, as whoever asked for it wants it.
+    working_bytes : memory that one reduction takes, from the number of stimuli.
+    """
+
+    key: str
+    begin: Callable[[Layer, tuple[str, ...], str], Reduction] = field(repr=False)
+    restore: Callable[[tuple[str, ...], Arrays], Any] = field(repr=False)
+    working_bytes: Callable[[int], int] = field(repr=False)
+
+
+class Reduced:
+    """What is kept of the layers, read from disk one at a time so that many layers fit in memory."""
+
+    def __init__(self, root: Path, keys: Mapping[tuple[str, str], str], stimulus_ids: Sequence[str]) -> None:
+        self._root, self._keys, self._ids = root, keys, tuple(stimulus_ids)
+        self._last: tuple[str, Any] = ("", None)
+
+    def __call__(self, reducer: Reducer, layer: str) -> Any:
+        """Return what `reducer` kept of a layer; the last thing asked for is at hand."""
+        key = self._keys[reducer.key, layer]
+        if self._last[0] != key:
+            arrays = cache.load(self._root, key)
+            if arrays is None:
+                raise ResourceError(
+                    f"cache {self._root}",
+                    expected=f"what was kept of layer {layer}",
+                    got="a damaged or pruned entry",
+                    next_step="run again: it is computed anew",
+                )
+            self._last = (key, reducer.restore(self._ids, arrays))
+        return self._last[1]
+
+
+@contextlib.contextmanager
+def reduced(
+    model: LoadedModel,
+    stimuli: Stimuli,
+    wanted: Mapping[Layer, Sequence[Reducer]],
+    resources: Resources,
+    progress: Progress | None = None,
+) -> Iterator[Reduced]:
+    """Give what is kept of every layer, from the cache where it is there, else from one forward pass.
+
+    Parameters
+    ----------
+    model, stimuli : what is shown to what.
+    wanted : reducers by layer, layers in execution order.
+    resources : Resources
+    progress : callable or None
+        ``progress(stage, done, total)``.
+    """
+    keys = {
+        (reducer.key, layer.name): cache.content_key(reducer.key, model.identity, stimuli.content_hash, layer.name)
+        for layer, reducers in wanted.items()
+        for reducer in reducers
+    }
+    with contextlib.ExitStack() as stack:
+        work = Path(stack.enter_context(_temporary_folder(resources.scratch_dir or home() / "scratch")))
+        root = home() / "cache" if resources.use_cache else work / "cache"
+        missing: dict[Layer, list[Reducer]] = {}
+        for layer, reducers in wanted.items():
+            for reducer in reducers:
+                if cache.load(root, keys[reducer.key, layer.name]) is None:
+                    missing.setdefault(layer, []).append(reducer)
+        if missing:
+            store = _Store(root, keys, {"model": model.name, "n_stimuli": len(stimuli.ids)})
+            _compute(model, stimuli, missing, store, work, resources, progress)
+        yield Reduced(root, keys, stimuli.ids)
+
+
+@dataclass(frozen=True)
+class _Store:
+    """Where finished reductions go."""
+
+    root: Path
+    keys: Mapping[tuple[str, str], str]
+    meta: Mapping[str, object]
+
+    def put(self, reducer: Reducer, layer: str, arrays: Arrays) -> None:
+        cache.store(self.root, self.keys[reducer.key, layer], arrays, {**self.meta, "layer": layer})
+
+
+def _compute(
+    model: LoadedModel,
+    stimuli: Stimuli,
+    wanted: Mapping[Layer, Sequence[Reducer]],
+    store: _Store,
+    work: Path,
+    resources: Resources,
+    progress: Progress | None,
+) -> None:
+    n_stimuli = len(stimuli.ids)
+    memory = resources.memory if resources.memory is not None else min(_DEFAULT_MEMORY, memory_available_bytes() // 2)
+    scratch = resources.scratch if resources.scratch is not None else disk_free_bytes(work) // 2
+    working = max(sum(reducer.working_bytes(n_stimuli) for reducer in reducers) for reducers in wanted.values())
+    fold = _Fold(tuple(stimuli.ids), wanted, store, resources.device)
+    for part in plan_passes(list(wanted), n_stimuli, max(0, 3 * memory // 4 - working), scratch):
+        with contextlib.ExitStack() as stack:
+            spills: dict[str, list[Spill]] = {}
+            for piece in part:
+                spill = Spill(piece, n_stimuli, work)
+                stack.callback(spill.close)
+                spills.setdefault(piece.layer.name, []).append(spill)
+
+            def consume(
+                name: str, row: int, features: npt.NDArray[np.float32], spills: dict[str, list[Spill]] = spills
+            ) -> None:
+                for spill in spills[name]:
+                    spill.write(row, features)
+
+            extract(
+                model,
+                stimuli,
+                list({piece.layer.name: piece.layer for piece in part}.values()),
+                consume,
+                device=resources.device,
+                batch_size=resources.batch_size,
+                threads=resources.threads,
+                activation_bytes=memory // 4,
+                progress=progress,
+            )
+            pending = [spill for group in spills.values() for spill in group]
+            for done, spill in enumerate(pending, start=1):
+                fold.add(spill)
+                spill.close()
+                if progress is not None:
+                    progress("layers", done, len(pending))
+
+
+class _Fold:
+    """Hands blocks to the reductions, layer by layer, and stores what they keep the moment a layer is complete."""
+
+    def __init__(
+        self, stimulus_ids: tuple[str, ...], wanted: Mapping[Layer, Sequence[Reducer]], store: _Store, device: str
+    ) -> None:
+        self._ids, self._wanted, self._store, self._device = stimulus_ids, wanted, store, device
+        self._running: list[tuple[Reducer, Reduction]] = []
+
+    def add(self, spill: Spill) -> None:
+        layer, start = spill.part.layer, spill.part.start
+        if start == 0:
+            self._running = [(each, each.begin(layer, self._ids, self._device)) for each in self._wanted[layer]]
+        for block in spill.blocks():
+            for _, reduction in self._running:
+                reduction.add(block, start)
+            start += block.shape[1]
+        if spill.part.is_last:
+            for reducer, reduction in self._running:
+                self._store.put(reducer, layer.name, reduction.finish())
+            self._running = []
+
+
+def refuse_non_finite(layer: Layer, n_stimuli_affected: int, n_stimuli: int) -> None:
+    """Raise DataIntegrity if any stimulus' features hold NaN or infinity."""
+    if n_stimuli_affected:
+        raise DataIntegrity(
+            f"layer {layer.name}",
+            expected="finite activations",
+            got=f"NaN or infinity for {n_stimuli_affected} of {n_stimuli} stimuli",
+            next_step="check the weights, or leave the layer out with --layers",
+        )
+
+
+@contextlib.contextmanager
+def _temporary_folder(parent: Path) -> Iterator[str]:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=parent, prefix="run-")
+    except OSError as error:
+        raise ResourceError(
+            f"scratch folder {parent}",
+            expected="a folder that can be written",
+            got=error.strerror or str(error),
+            next_step="choose another --scratch-dir",
+        ) from error
+    with folder as name:
+        yield name
