@@ -9,7 +9,7 @@ import numpy as np
 
 from alignment.agreement import Table
 from alignment.contracts import Array, Indices
-from alignment.scores import Outcome
+from alignment.scores import Evidence, Outcome
 from alignment.statistics import summarise
 from benchmarks.ceilings import ceiled
 
@@ -90,7 +90,7 @@ def outcome_of(
     raw, draws = _three_ways(cells, measure.model(weights), counts)
     raw_error, raw_interval = summarise(raw, draws)
     ceiling = ceiling_error = ceiled_value = None
-    error, interval = raw_error, raw_interval
+    error, interval, headline = raw_error, raw_interval, draws
     details = {**details, "n_undefined": float(np.sum(~np.isfinite(cells)))}
     if measure.humans is not None and (not measure.between_pairs or table.pairs):
         if measure.between_pairs:
@@ -101,9 +101,10 @@ def outcome_of(
         ceiling_error, _ = summarise(ceiling, ceiling_draws)
         ceiled_value = ceiled(raw, ceiling, rule=CEILED_RULE)
         # To first order: ratios of draws are skewed where the ceiling is uncertain; their percentiles miss the truth.
-        relative = ceiled_value + (draws - ceiled_value * ceiling_draws) / ceiling
-        error, interval = summarise(ceiled_value, relative)
+        headline = ceiled_value + (draws - ceiled_value * ceiling_draws) / ceiling
+        error, interval = summarise(ceiled_value, headline)
         details["n_undefined_between_humans"] = float(np.sum(~np.isfinite(human_cells)))
+    per_subject = unit_means(cells)[0]
     return Outcome(
         raw=raw,
         raw_error=raw_error,
@@ -116,8 +117,9 @@ def outcome_of(
         interval=interval,
         unit="subject",
         unit_ids=table.subjects,
-        unit_raw=tuple(map(float, unit_means(cells)[0])),
+        unit_raw=tuple(map(float, per_subject)),
         details=details,
+        evidence=Evidence(pairing="", raw=draws, headline=headline, by_unit=per_subject),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from alignment.contracts import Array, Interval, MetricCard
@@ -67,7 +67,7 @@ class Outcome:
     error, interval : of the headline value, which is `ceiled` if there is a ceiling, otherwise `raw`.
     unit_raw : raw score of every unit (neuroid, subject or property), in the order of `unit_ids`.
     details : further numbers a reader needs to judge the score, by name, e.g. the accuracy of the observers.
-    evidence : what the errors were computed from; its `pairing` is completed by `Score.of`.
+    evidence : what the errors were computed from; where its `pairing` is "", `Score.of` completes it.
     """
 
     raw: float
@@ -162,7 +162,15 @@ class Score:
 
     @classmethod
     def of(cls, outcome: Outcome, card: BenchmarkCard, metric: MetricCard, **rest: Any) -> Score:
-        """Return the score of an outcome on a benchmark under a metric; `rest` are the fields that none of them has."""
+        """Return the score of an outcome on a benchmark under a metric; `rest` are the fields that none of them has.
+
+        Evidence without a pairing gets the one of the benchmark: the draws of every model are the same ones.
+        """
+        found = {each.name: getattr(outcome, each.name) for each in fields(outcome)}
+        evidence = outcome.evidence
+        if evidence is not None and not evidence.pairing:
+            key = pairing_key(card, metric, rest.get("n_stimuli"), outcome.unit_ids, evidence.raw.shape[1])
+            found["evidence"] = replace(evidence, pairing=key)
         return cls(
             benchmark=card.name,
             benchmark_version=card.version,
@@ -171,6 +179,6 @@ class Score:
             metric=metric.name,
             measure=metric.measure,
             interval_of="raw" if outcome.ceiled is None else "ceiled",
-            **{each.name: getattr(outcome, each.name) for each in fields(outcome)},
+            **found,
             **rest,
         )

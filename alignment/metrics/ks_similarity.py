@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alignment.contracts import Array, DistributionMetric
-from alignment.scores import Outcome
+from alignment.scores import Evidence, Outcome
+from model_zoo.cache import content_key
 
 if TYPE_CHECKING:
     from benchmarks.contracts import Distribution, Distributions
@@ -100,15 +101,14 @@ def outcome(
     n_draws = max(n_bootstrap, N_DRAWS)
     expected = [np.asarray(each.counts, dtype=np.float64) for each in distributions.distributions]
     ceilings = np.stack([draws(np.append(counts, 0.0), counts, n_draws, rng) for counts in expected])
+    units = [_counts(values, each) for each in distributions.distributions]
     found = np.stack(
-        [
-            draws(_counts(values, each), counts, n_draws, rng)
-            for each, counts in zip(distributions.distributions, expected, strict=True)
-        ]
+        [draws(own, counts, n_draws, rng) for own, counts in zip(units, expected, strict=True)]
     )  # (n_properties, n_draws)
     ceiling, raw = float(ceilings.mean()), float(found.mean())
     low, high = (float(bound) for bound in np.percentile(found.mean(axis=0), [2.5, 97.5]))
     error = float(found.mean(axis=0).std())
+    replicates = np.broadcast_to(found.mean(axis=0), (3, n_draws))
     return Outcome(
         raw=raw,
         raw_error=error,
@@ -122,6 +122,12 @@ def outcome(
         unit="property",
         unit_ids=tuple(each.property for each in distributions.distributions),
         unit_raw=tuple(float(value) for value in found.mean(axis=1)),
+        evidence=Evidence(
+            # What is drawn are the model's own units: the draws of two models have nothing in common.
+            pairing=content_key("units of the model", [own.tolist() for own in units]),
+            raw=replicates,
+            headline=replicates / ceiling,
+        ),
     )
 
 

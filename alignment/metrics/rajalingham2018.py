@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from alignment.contracts import Array, ChoiceMetric, Indices, Interval, ModelBehaviour
-from alignment.scores import Outcome
+from alignment.contracts import Array, ChoiceMetric, Indices, ModelBehaviour
+from alignment.scores import Evidence, Outcome
 from alignment.signatures import CAP, consistency, rates_of_model, rates_of_trials, signature, trials_of
 from alignment.statistics import summarise
 from benchmarks.ceilings import ceiled
@@ -75,8 +75,9 @@ def outcome(
     parts = [_consistencies(name, model, halves, trials.truth, block, limit) for block in blocks]
     raw, ceiling = np.concatenate(parts, axis=2)  # (n_repetitions, 1 + n_bootstrap) each
     relative = np.vectorize(partial(ceiled, rule=RULE))(raw, ceiling)
+    means = [each.mean(axis=0) for each in (raw, ceiling, relative)]
     (raw_value, raw_error, raw_interval), (ceiling_value, ceiling_error, _), (value, error, interval) = (
-        _over_images(each.mean(axis=0)) for each in (raw, ceiling, relative)
+        (float(each[0]), *summarise(float(each[0]), _images_alone(each))) for each in means
     )
     return Outcome(
         raw=raw_value,
@@ -91,6 +92,7 @@ def outcome(
         unit="subject",
         unit_ids=("all observers",),
         unit_raw=(raw_value,),
+        evidence=Evidence(pairing="", raw=_images_alone(means[0]), headline=_images_alone(means[2])),
     )
 
 
@@ -107,10 +109,10 @@ def _consistencies(
     return np.array([raw, ceiling])
 
 
-def _over_images(values: Array) -> tuple[float, float, Interval]:
-    """Return estimate, error and interval of (1 + n_bootstrap) values: the data's own, then the draws of images."""
-    estimate, draws = float(values[0]), values[1:]
-    return estimate, *summarise(estimate, np.stack([draws, np.full_like(draws, estimate), draws]))  # images alone
+def _images_alone(values: Array) -> Array:
+    """Return (3, n_bootstrap) replicates of (1 + n_bootstrap) values: the data's own, then the draws of images."""
+    draws = values[1:]
+    return np.stack([draws, np.full_like(draws, values[0]), draws])
 
 
 def _card(name: str, description: str) -> ChoiceMetric:
