@@ -3,45 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from alignment.contracts import GeometryMetric, MetricCard, Similarity, SimilarityMetric
+from alignment.contracts import Array, GeometryMetric, Indices, MetricCard, Similarity, SimilarityMetric
 from alignment.crossval import Target, make_target
-from alignment.gram import GRAM
+from alignment.gram import GRAM, Gram
 from alignment.jobs import Job, Need
-from alignment.scores import Score
+from alignment.scores import Evidence, Score, pairing_key
+from alignment.statistics import summarise
+from benchmarks.ceilings import ceiled, spearman_brown
 from benchmarks.contracts import BenchmarkCard, Data, Recording
 from model_zoo.contracts import Layer
+from model_zoo.errors import DataIntegrity
 
+UNDEFINED = "undefined: the layer or the population does not vary over the stimuli"
+UNRELIABLE = "the ceiling is not above 0: halves of the repeats do not agree, so no score can be related to it"
+_JACKKNIFED_HALVINGS = 3  # of which neuroids are left out in turn, to see how sure the ceiling is
 Measured = tuple[Similarity, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimilarityJob(Job):
-    """Layers to be compared with one benchmark's recordings under one metric; see `alignment.jobs.Job`."""
+    """Layers to be compared with one benchmark's recordings under one metric; see `alignment.jobs.Job`.
+
+    Attributes
+    ----------
+    targets : the recordings, of neuroids that were recorded for every stimulus.
+    brains : what the metric prepared of each.
+    note : how many neuroids were left out.
+    """
 
     metric: SimilarityMetric
     targets: tuple[Target, ...] = field(repr=False)
     brains: tuple[Any, ...] = field(repr=False)
+    note: str = ""
 
     @classmethod
     def of(
         cls, card: BenchmarkCard, metric: MetricCard, data: Sequence[Data], visual_degrees: float | None
     ) -> SimilarityJob:
-        """Return the job of a card's recordings, placed on a screen of `visual_degrees` (None: filling it)."""
+        """Return the job of a card's recordings, placed on a screen of `visual_degrees` (None: filling it).
+
+        Raises
+        ------
+        DataIntegrity
+            If no neuroid of a recording was recorded for every stimulus.
+        """
         if isinstance(metric, GeometryMetric):
             from alignment.rdm_similarity import as_similarity
 
             metric = as_similarity(metric)
         assert isinstance(metric, SimilarityMetric)
         recordings = [each for each in data if isinstance(each, Recording)]
-        targets = tuple(make_target(card, recording, visual_degrees) for recording in recordings)
-        return cls(
-            card=card, metric=metric, targets=targets, brains=tuple(metric.prepare(each.responses) for each in targets)
-        )
+        found = [make_target(card, recording, visual_degrees) for recording in recordings]
+        targets = tuple(_complete(card, metric, target) for target in found)
+        n_neuroids = sum(len(target.neuroid_ids) for target in found)
+        n_left = n_neuroids - sum(len(target.neuroid_ids) for target in targets)
+        note = f"{n_left} of {n_neuroids} neuroids miss a stimulus and are left out" if n_left else ""
+        brains = tuple(metric.prepare(each.responses) for each in targets)
+        return cls(card=card, metric=metric, targets=targets, brains=brains, note=note)
 
     @property
     def needs(self) -> tuple[Need, ...]:
@@ -52,13 +76,212 @@ class SimilarityJob(Job):
         """Return one layer's similarity with every recorded population."""
         found = []
         for number, (target, brain) in enumerate(zip(self.targets, self.brains, strict=True)):
-            found.append(self.metric.compare(kept(number), np.arange(len(target.stimulus_ids)), brain))
+            gram = kept(number)
+            row_of = {stimulus_id: row for row, stimulus_id in enumerate(gram.stimulus_ids)}
+            rows = np.array([row_of[stimulus_id] for stimulus_id in target.stimulus_ids])
+            found.append(self.metric.compare(gram, rows, brain))
         return tuple(found)
 
     def raw(self, measured: Measured) -> float:
         """Return the score by which layers are chosen: the mean over recordings."""
         return float(np.mean([each.value for each in measured]))
 
+    @cached_property
+    def ceilings(self) -> Measured | None:
+        """Reliability of every recorded population; None where the metric or one of the recordings has none."""
+        if self.metric.ceiled_rule is None or not all(target.halves for target in self.targets):
+            return None
+        found = [reliability(self.metric, target.halves) for target in self.targets]
+        return tuple(each for each in found if each is not None) if None not in found else None
+
     def score(self, model: str, layers: Sequence[Layer], measured: Measured, n_bootstrap: int) -> Score:
         """Return the finished score of one layer."""
-        raise NotImplementedError
+        (layer,) = layers
+        return _score_of(model, self, layer, measured, n_bootstrap)
+
+
+def groups_of(n_neuroids: int, n_groups: int) -> list[Indices]:
+    """Return the neuroids of every group that a `Similarity.by_neuroid` of `n_groups` is about: runs of neighbours."""
+    return np.array_split(np.arange(n_neuroids), n_groups)
+
+
+def reliability(metric: SimilarityMetric, halves: Sequence[tuple[Array, Array]]) -> Similarity | None:
+    """Return how alike a population is to itself in other trials, corrected to the length of the whole recording.
+
+    One half of the repeats is compared with the other as a layer is with a population; the mean over halvings goes
+    through the Spearman-Brown formula.
+
+    Parameters
+    ----------
+    metric : SimilarityMetric
+    halves : means of the halves, each (n_stimuli, n_neuroids); stimuli for which some response is missing are left out
+        of that halving.
+
+    Returns
+    -------
+    Similarity or None
+        Influences are about both halves; those of neuroids by leaving every group out of the first few halvings. None
+        where no halving has enough stimuli left.
+    """
+    whole = [(first, second, np.isfinite(first + second).all(axis=1)) for first, second in halves]
+    usable = [each for each in whole if each[2].mean() >= 0.5]
+    if not usable:
+        return None
+    found = [_between_halves(metric, *each) for each in usable]
+    r = float(np.mean([each.value for each in found]))
+    by_stimulus = np.zeros(len(halves[0][0]))
+    for (_, _, rows), each in zip(usable, found, strict=True):
+        by_stimulus[rows] += each.by_stimulus * len(rows) / rows.sum() / len(found)
+    groups = groups_of(halves[0][0].shape[1], len(found[0].by_neuroid))
+    left = np.array([_without(metric, usable[:_JACKKNIFED_HALVINGS], group) for group in groups])
+    by_neuroid = (len(groups) - 1) * (left.mean() - left) if len(groups) > 1 else np.zeros(1)
+    slope = 2.0 / (1.0 + r) ** 2
+    return Similarity(float(spearman_brown(np.array(r))), slope * by_stimulus, slope * by_neuroid)
+
+
+def _without(metric: SimilarityMetric, usable: Sequence[tuple[Array, Array, Array]], group: Indices) -> float:
+    if usable[0][0].shape[1] == len(group):
+        return float("nan")
+    less = [(np.delete(first, group, 1), np.delete(second, group, 1), rows) for first, second, rows in usable]
+    return float(np.mean([_between_halves(metric, *each).value for each in less]))
+
+
+def _between_halves(metric: SimilarityMetric, first: Array, second: Array, rows: Array) -> Similarity:
+    gram = Gram.of(first[rows], [str(row) for row in np.flatnonzero(rows)])
+    return metric.compare(gram, np.arange(int(rows.sum())), metric.prepare(second[rows]))
+
+
+def _complete(card: BenchmarkCard, metric: MetricCard, target: Target) -> Target:
+    """Return a recording without the neuroids that miss a stimulus."""
+    complete = np.isfinite(target.responses).all(axis=0)
+    if not complete.any():
+        raise DataIntegrity(
+            f"metric {metric.name} on {card.name}",
+            expected="neuroids that were recorded for every stimulus",
+            got=f"none among {len(complete)}",
+            next_step=f"use a metric that fits every neuroid on the stimuli it has, such as {card.default_metric}",
+        )
+    if complete.all():
+        return target
+    return replace(
+        target,
+        neuroid_ids=tuple(np.array(target.neuroid_ids)[complete]),
+        responses=target.responses[:, complete],
+        halves=tuple((first[:, complete], second[:, complete]) for first, second in target.halves),
+    )
+
+
+def replicates(of: Sequence[Measured], n_draws: int, rng: np.random.Generator) -> Array:
+    """Return bootstrap replicates of means over recordings, by first-order expansion, paired between quantities.
+
+    Stimuli and groups of neuroids of every recording are drawn with replacement, as many as there are; a quantity that
+    is `value` in a recording is then value + sum_i (w_i - 1) influence_i / n with w_i the count of draw i.
+
+    Parameters
+    ----------
+    of : for every quantity, a Similarity per recording, with influences of the same lengths.
+    n_draws : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    array of shape (n_quantities, 3, n_draws)
+        Stimuli alone drawn anew, neuroids alone, and both.
+    """
+    raw = np.array([np.mean([each.value for each in measured]) for measured in of])
+    changes = np.zeros((len(of), 2, n_draws))
+    recordings = list(zip(*of, strict=True))
+    for quantities in recordings:
+        for side, name in enumerate(("by_stimulus", "by_neuroid")):
+            influences = np.stack([getattr(each, name) for each in quantities])  # (n_quantities, n)
+            influences = influences - influences.mean(axis=1, keepdims=True)
+            chosen = rng.integers(influences.shape[1], size=(n_draws, influences.shape[1]))
+            changes[:, side] += influences[:, chosen].mean(axis=2) / len(recordings)
+    return np.asarray(raw[:, None, None] + np.stack([changes[:, 0], changes[:, 1], changes.sum(axis=1)], axis=1))
+
+
+def contributions(raw: float, influences: Sequence[Array]) -> Array:
+    """Return what stimuli or neuroids contribute to a mean over recordings, which is the mean of what they do.
+
+    Parameters
+    ----------
+    raw : the mean over recordings.
+    influences : per recording, as in `Similarity`.
+    """
+    n_in_all = sum(map(len, influences))
+    scaled = [each * n_in_all / (len(influences) * len(each)) for each in influences]
+    return np.asarray(raw + np.concatenate(scaled))
+
+
+def _unit_ids(targets: Sequence[Target], measured: Measured) -> tuple[str, ...]:
+    """Return the neuroids, or "first..last" of every group of them."""
+    names = []
+    for target, found in zip(targets, measured, strict=True):
+        for group in groups_of(len(target.neuroid_ids), len(found.by_neuroid)):
+            first, last = target.neuroid_ids[group[0]], target.neuroid_ids[group[-1]]
+            names.append(first if len(group) == 1 else f"{first}..{last}")
+    return tuple(names)
+
+
+def _score_of(model: str, job: SimilarityJob, layer: Layer, measured: Measured, n_bootstrap: int) -> Score:
+    card, metric = job.card, job.metric
+    raw = job.raw(measured)
+    quantities = [measured] if job.ceilings is None else [measured, job.ceilings]
+    draws = replicates(quantities, n_bootstrap, np.random.default_rng(0))
+    raw_error, raw_interval = summarise(raw, draws[0])
+    ceiling = ceiling_error = ceiling_interval = ceiled_value = None
+    error, interval, headline, rule = raw_error, raw_interval, draws[0], "raw"
+    notes = [job.note] if job.note else []
+    if np.isnan(raw):
+        notes.append(UNDEFINED)
+    if job.ceilings is not None:
+        ceiling = job.raw(job.ceilings)
+        ceiling_error, ceiling_interval = summarise(ceiling, draws[1], noise_once=False)
+        rule = metric.ceiled_rule or "raw"
+    if ceiling is not None and not ceiling > 0:
+        notes.append(UNRELIABLE)
+    elif ceiling is not None:
+        ceiled_value = ceiled(raw, ceiling, rule=rule)
+        headline = np.vectorize(partial(ceiled, rule=rule))(draws[0], draws[1])
+        error, interval = summarise(ceiled_value, headline)
+    by_unit = contributions(raw, [each.by_neuroid for each in measured])
+    units = _unit_ids(job.targets, measured)
+    shown = [target.stimulus_ids for target in job.targets]
+    return Score(
+        model=model,
+        benchmark=card.name,
+        benchmark_version=card.version,
+        region=card.region,
+        kind="recording",
+        metric=metric.name,
+        measure=metric.measure,
+        layer=layer.name,
+        layer_choice=job.choice,
+        raw=raw,
+        raw_error=raw_error,
+        raw_interval=raw_interval,
+        ceiling=ceiling,
+        ceiling_error=ceiling_error,
+        ceiling_interval=ceiling_interval,
+        ceiled=ceiled_value,
+        ceiled_rule=rule,
+        error=error,
+        interval=interval,
+        interval_of="raw" if ceiled_value is None else "ceiled",
+        n_stimuli=sum(map(len, shown)),
+        n_neuroids=sum(len(target.neuroid_ids) for target in job.targets),
+        n_repeats=max(target.n_repeats for target in job.targets),
+        n_features=layer.n_features,
+        unit="neuroids",
+        unit_ids=units,
+        unit_raw=tuple(map(float, by_unit)),
+        profile=job.profile,
+        note="; ".join(notes),
+        evidence=Evidence(
+            pairing=pairing_key(card, metric, shown, units, n_bootstrap),
+            raw=draws[0],
+            headline=headline,
+            by_stimulus=contributions(raw, [each.by_stimulus for each in measured]),
+            by_unit=by_unit,
+        ),
+    )
