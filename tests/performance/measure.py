@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 SESSION, LAYER, MODEL = "201025", "layer3", "torchvision/resnet18"
+ALL_LAYERS = ["blocks", "layer*.*.relu"]  # every candidate, and the first half of every residual block
+ALL_METRICS = ["pls", "ridge", "cka", "rsa-spearman"]
+SUBSET = ("layer3.1", "layer4.1", "avgpool")  # what Brain-Score is timed on, one layer at a time
 STARTED = time.perf_counter()
 
 Result = dict[str, Any]
@@ -48,7 +51,7 @@ def _network():
     return load_model(MODEL, seed=0)
 
 
-def brainscore_activations(mirror: Path, work: Path) -> Result:
+def brainscore_activations(mirror: Path, work: Path, layer: str = LAYER) -> Result:
     """Brain-Score's PytorchWrapper on the session's images; keeps the features for the metrics."""
     import numpy as np
     from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
@@ -65,7 +68,7 @@ def brainscore_activations(mirror: Path, work: Path) -> Result:
 
     wrapper = PytorchWrapper(_network().module, preprocessing, identifier="resnet18-bench", batch_size=64)
     started = time.perf_counter()
-    activations = wrapper(table, layers=[LAYER])
+    activations = wrapper(table, layers=[layer])
     seconds = time.perf_counter() - started
     order = {each: row for row, each in enumerate(activations["stimulus_id"].values)}
     np.save(work / "features.npy", activations.values[[order[each] for each in stimuli.ids]].astype(np.float32))
@@ -93,10 +96,24 @@ def _brainscore_metric(mirror: Path, work: Path, name: str) -> Result:
         return NeuroidAssembly(values, coords={**presentation, **neuroid}, dims=["presentation", "neuroid"])
 
     source, neurons = assembly(features, "model"), assembly(np.asarray(target.values), "brain")
-    metric = load_metric(name, crossvalidation_kwargs={"stratification_coord": None})
+    arguments = {"crossvalidation_kwargs": {"stratification_coord": None}} if name in ("pls", "ridge") else {}
+    metric = load_metric(name, **arguments)
     started = time.perf_counter()
     score = float(metric(source, neurons))
     return {"seconds": time.perf_counter() - started, "score": score}
+
+
+def brainscore_per_layer(mirror: Path, work: Path) -> Result:
+    """Brain-Score's way for several layers: activations and four metrics, for one layer after the other."""
+    rows = []
+    for layer in SUBSET:
+        found = brainscore_activations(mirror, work, layer)
+        row = {"layer": layer, "n_features": found["n_features"], "activations": found["seconds"]}
+        for ours, theirs in zip(ALL_METRICS, ("pls", "ridge", "cka", "rdm"), strict=True):
+            metric = _brainscore_metric(mirror, work, theirs)
+            row |= {ours: metric["seconds"], f"{ours} score": metric["score"]}
+        rows.append(row)
+    return {"seconds": sum(row[each] for row in rows for each in ("activations", *ALL_METRICS)), "rows": rows}
 
 
 def brainscore_pls(mirror: Path, work: Path) -> Result:
@@ -168,6 +185,36 @@ def ventral_run(mirror: Path, work: Path) -> Result:
     return {"seconds": time.perf_counter() - started, "score": result.raw, "stages": stages}
 
 
+def ventral_all_layers(mirror: Path, work: Path) -> Result:
+    """`alignment.score`: every candidate layer under four metrics, nothing cached."""
+    from alignment import score
+    from alignment.reduction import Resources
+
+    stages: dict[str, float] = {}
+
+    def progress(stage: str, done: int, total: int) -> None:
+        stages[stage] = time.perf_counter() - started
+
+    started = time.perf_counter()
+    scores = score(
+        MODEL,
+        f"Cowley2023.V4-{SESSION}",
+        layers=ALL_LAYERS,
+        metric=ALL_METRICS,
+        seed=0,
+        mirror=mirror,
+        resources=Resources(use_cache=False),
+        progress=progress,
+    )
+    layers = {row.layer: row.n_features for row in scores}
+    return {
+        "seconds": time.perf_counter() - started,
+        "stages": stages,
+        "layers": layers,
+        "scores": {f"{row.layer} {row.metric}": row.raw for row in scores},
+    }
+
+
 def bare_forward(mirror: Path, work: Path) -> Result:
     """The same images, already decoded and normalised in memory, through plain torch to the same layer."""
     import torch
@@ -182,7 +229,14 @@ def bare_forward_channels_last(mirror: Path, work: Path) -> Result:
     return _bare_forward(mirror, torch.channels_last)
 
 
-def _bare_forward(mirror: Path, memory_format: Any) -> Result:
+def bare_forward_whole(mirror: Path, work: Path) -> Result:
+    """The same images through the whole network."""
+    import torch
+
+    return _bare_forward(mirror, torch.contiguous_format, whole=True)
+
+
+def _bare_forward(mirror: Path, memory_format: Any, *, whole: bool = False) -> Result:
     import torch
 
     from model_zoo.preprocessing import preprocess
@@ -193,7 +247,7 @@ def _bare_forward(mirror: Path, memory_format: Any) -> Result:
     images = images.to(memory_format=memory_format)
     net = model.module
     trunk = torch.nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3).eval()
-    trunk = trunk.to(memory_format=memory_format)
+    trunk = (net if whole else trunk).to(memory_format=memory_format)
     with torch.no_grad():
         started = time.perf_counter()
         for batch in images.split(64):
@@ -248,13 +302,16 @@ MEASUREMENTS: dict[str, Callable[[Path, Path], Result]] = {
     function.__name__.replace("_", "-"): function
     for function in (
         brainscore_activations,
+        brainscore_per_layer,
         brainscore_pls,
         brainscore_ridge,
         ventral_pls,
         ventral_ridge,
         ventral_run,
+        ventral_all_layers,
         bare_forward,
         bare_forward_channels_last,
+        bare_forward_whole,
         vgg16,
     )
 }

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 
 pytestmark = pytest.mark.performance
 
-HERE = Path(__file__).parent
-DOCUMENT = HERE.parents[1] / "docs" / "performance.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
 ROWS = {
     "Brain-Score: activations (PytorchWrapper)": ("brainscore-activations",),
     "Brain-Score: `pls` metric": ("brainscore-pls",),
@@ -33,7 +27,7 @@ REPEATED = 3  # cheap measurements are repeated, alternating, and summarised by 
 
 
 @pytest.fixture(scope="session")
-def results(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+def results(measure, write_section, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     """Every measurement, one process each, in an order that keeps compared things next to each other."""
     work = tmp_path_factory.mktemp("bench")
     order = ["brainscore-activations", "bare-forward", "ventral-run"]
@@ -42,18 +36,10 @@ def results(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     order += ["ventral-pls", "brainscore-pls", "ventral-ridge", "brainscore-ridge", "vgg16"]
     found: dict[str, list[dict[str, Any]]] = {}
     for name in order:
-        found.setdefault(name, []).append(measure(name, mirror, work))
+        found.setdefault(name, []).append(measure(name, work))
     (work / "results.json").write_text(json.dumps(found))
-    DOCUMENT.write_text(render(found))
+    write_section("one_layer", values_of(found))
     return found
-
-
-def measure(name: str, mirror: Path, work: Path) -> dict[str, Any]:
-    """Run one measurement in its own process and return what it printed."""
-    command = [sys.executable, str(HERE / "measure.py"), name, "--mirror", str(mirror), "--work", str(work)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
-    assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def median(results: dict[str, list[dict[str, Any]]], name: str, field: str = "seconds") -> float:
@@ -84,45 +70,28 @@ def ratios(results: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
     }
 
 
-def render(results: dict[str, list[dict[str, Any]]]) -> str:
-    """Return docs/performance.md."""
+def values_of(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return what the section of docs/performance.md shows."""
     rows = []
     for what, names in ROWS.items():
         seconds = sum(median(results, name) for name in names)
         rows.append((what, seconds, max(median(results, name, "peak_memory_bytes") for name in names) / 1e9))
     run = results["ventral-run"][0]
     done = run["stages"]
-    template = jinja2.Template((HERE / "performance.md.j2").read_text(), undefined=jinja2.StrictUndefined)
-    return template.render(
-        date=f"{datetime.now(UTC):%Y-%m-%d}",
-        machine=_machine(),
-        repeats=len(results["ventral-run"]),
-        rows=rows,
-        ratio=ratios(results),
-        score={name: median(results, name, "score") for name in results if name.endswith(("-pls", "-ridge"))},
-        stage={
+    return {
+        "repeats": len(results["ventral-run"]),
+        "rows": rows,
+        "ratio": ratios(results),
+        "score": {name: median(results, name, "score") for name in results if name.endswith(("-pls", "-ridge"))},
+        "stage": {
             "forward": done["forward pass"],
             "gram": done["layers"] - done["forward pass"],
             "metric": done["scores"] - done["layers"],
             "bootstrap": run["seconds"] - done["scores"],
         },
-        gram_seconds=gram_seconds(results),
-        vgg=results["vgg16"][0],
-    )
-
-
-def _machine() -> str:
-    import platform
-
-    import torch
-
-    from model_zoo.machine import memory_limit_bytes, n_threads
-
-    cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    return f"{cpu}, {n_threads()} threads, {memory_limit_bytes() / 2**30:.0f} GiB, no GPU, torch {torch.__version__}"
+        "gram_seconds": gram_seconds(results),
+        "vgg": results["vgg16"][0],
+    }
 
 
 def test_the_same_scores_as_brainscore(results):
