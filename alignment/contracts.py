@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -155,16 +155,38 @@ class SimilarityMetric(MetricCard):
     compare : ``compare(gram, rows, brain) -> Similarity``; `rows` are the stimuli's row numbers in `gram`, in the
         order of the responses.
     reference : slow, independent form of the value: ``reference(features, responses) -> float``.
+    reliability : ``reliability(first, second, whole) -> Similarity``, all (n_stimuli, n_neuroids): from means of halves
+        of the repeats and of all, what the ceiling of the averaged responses is. None: the similarity between halves,
+        corrected by Spearman-Brown.
     """
 
     prepare: Callable[[Array], Any]
     compare: Callable[[Gram, Indices, Any], Similarity]
     reference: Callable[[Array, Array], float]
+    reliability: Callable[[Array, Array, Array], Similarity] | None = None
 
     @property
     def kind(self) -> Kind:
         """Recordings."""
         return "recording"
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """A comparison of RDMs with its first derivatives, so that it can score recordings; see `alignment.rdm_influence`.
+
+    Attributes
+    ----------
+    prepare : ``prepare(rdm, without) -> brain`` with a recording's condensed RDM (n_pairs,), and the same without each
+        group of neuroids, of which only one need be in memory.
+    compare : ``compare(model, brain) -> (value, by_stimulus, without)``: the similarity with a layer's RDM (n_pairs,);
+        the influence (n_stimuli,) of stimuli as in `Similarity`; and the similarity without each group, (n_groups,).
+    most_groups : groups of neuroids at most.
+    """
+
+    prepare: Callable[[Array, Iterable[Array]], Any]
+    compare: Callable[[Array, Any], tuple[float, Array, Array]]
+    most_groups: int = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,8 +195,8 @@ class GeometryMetric(MetricCard):
 
     Attributes
     ----------
-    dissimilarity : of the model's features: "correlation" (1 - Pearson's r), "euclidean" (squared, per feature) or
-        "cosine".
+    dissimilarity : of the model's features, and of recorded responses: "correlation" (1 - Pearson's r), "euclidean"
+        (squared, per feature) or "cosine".
     compare : ``compare(model, subjects) -> (n_subjects,)`` with `model` (n_pairs,) and `subjects` (n_subjects, n_pairs)
         condensed RDMs, float64.
     pool : ``pool(subjects) -> (n_pairs,)``, the RDM that agrees best with all subjects under `compare`; noise ceilings
@@ -184,6 +206,8 @@ class GeometryMetric(MetricCard):
         was drawn; a stimulus makes no pair with copies of itself. Counts of one give `compare`.
     reference : slow, independent form of `compare`, used by the contract tests.
     most_draws : bootstrap draws at most, where one is slow; None: as many as asked for.
+    expansion : how recordings are scored; None: it scores geometries alone.
+    recording_rule : how a score on recordings is put relative to the reliability of their RDM; None: it has no ceiling.
     """
 
     dissimilarity: Literal["correlation", "euclidean", "cosine"]
@@ -192,6 +216,8 @@ class GeometryMetric(MetricCard):
     compare_draws: Callable[[Array, Array, Array], Array]
     reference: Callable[[Array, Array], Array]
     most_draws: int | None = None
+    expansion: Expansion | None = None
+    recording_rule: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -200,7 +226,7 @@ class GeometryMetric(MetricCard):
 
     def fits(self, card: BenchmarkCard) -> bool:
         """Geometries, and recordings, whose dissimilarities are computed from the responses."""
-        return card.kind in ("geometry", "recording")
+        return card.kind == self.kind or (card.kind == "recording" and self.expansion is not None)
 
 
 @dataclass(frozen=True)

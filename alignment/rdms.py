@@ -15,17 +15,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from alignment.contracts import Array, Indices
+from alignment.contracts import Array, Floats, Indices
 from alignment.statistics import weighted_pearson
 
 if TYPE_CHECKING:
     from alignment.gram import Gram
 
 Dissimilarity = Literal["correlation", "euclidean", "cosine"]
+Places = npt.NDArray[np.integer[Any]]
 Comparator = Callable[[Array, Array, Array], Array]
 
 _FLAT = 1e-12  # variance relative to the second moment below which a stimulus' features count as constant, and
@@ -52,26 +54,39 @@ def model_rdm(gram: Gram, dissimilarity: Dissimilarity, stimulus_ids: Sequence[s
         Float64; NaN where a stimulus' features are constant ("correlation") or all zero ("cosine").
     """
     row_of = {stimulus_id: row for row, stimulus_id in enumerate(gram.stimulus_ids)}
-    rows = np.array([row_of[stimulus_id] for stimulus_id in stimulus_ids])
-    products, least = _products(gram, rows, dissimilarity)
+    return rdm_of_rows(gram, dissimilarity, np.array([row_of[stimulus_id] for stimulus_id in stimulus_ids]))
+
+
+def rdm_of_rows(gram: Gram, dissimilarity: Dissimilarity, rows: Indices) -> Array:
+    """Return `model_rdm` of the stimuli that stand in the rows of a Gram matrix."""
+    if gram.features is not None:
+        return rdm_of(gram.features[rows], dissimilarity)
+    return _dissimilarities(*_products(gram, rows, dissimilarity), dissimilarity, gram.n_features)
+
+
+def rdm_of(features: Floats, dissimilarity: Dissimilarity) -> Array:
+    """Return the dissimilarities (n_pairs,) of features, or responses, (n_stimuli, n_features); see `model_rdm`."""
+    features = features.astype(np.float64)
+    least = _FLAT * np.einsum("if,if->i", features, features)
+    if dissimilarity != "cosine":  # over features, or about the mean stimulus, which distances do not notice
+        features -= features.mean(axis=1 if dissimilarity == "correlation" else 0, keepdims=True)
+    return _dissimilarities(features @ features.T, least, dissimilarity, features.shape[1])
+
+
+def _dissimilarities(products: Array, least: Array, dissimilarity: Dissimilarity, n_features: int) -> Array:
+    """Return an RDM (n_pairs,) from inner products (n_stimuli, n_stimuli) and the least squares that are valid."""
     squares = np.diagonal(products)
-    first, second = np.triu_indices(len(rows), k=1)
+    upper = np.triu(np.ones(products.shape, dtype=bool), k=1)
     if dissimilarity == "euclidean":
-        distances = squares[first] + squares[second] - 2.0 * products[first, second]
-        return np.asarray(np.maximum(distances, 0.0) / gram.n_features)
+        distances = (squares[:, None] + squares - 2.0 * products)[upper]
+        return np.asarray(np.maximum(distances, 0.0) / n_features)
     norms = np.sqrt(np.where(squares > least, squares, np.nan))
-    similarity = products[first, second] / (norms[first] * norms[second])
+    similarity = (products / norms[:, None] / norms)[upper]
     return np.asarray(1.0 - np.clip(similarity, -1.0, 1.0))
 
 
 def _products(gram: Gram, rows: Indices, dissimilarity: Dissimilarity) -> tuple[Array, Array]:
     """Return inner products (n_stimuli, n_stimuli), centred as the dissimilarity wants, and the least valid squares."""
-    if gram.features is not None:
-        features = gram.features[rows].astype(np.float64)
-        least = _FLAT * np.einsum("if,if->i", features, features)
-        if dissimilarity != "cosine":  # over features, or about the mean stimulus, which distances do not notice
-            features -= features.mean(axis=1 if dissimilarity == "correlation" else 0, keepdims=True)
-        return features @ features.T, least
     assert gram.matrix is not None
     matrix, row_sums = gram.matrix[np.ix_(rows, rows)], gram.row_sums[rows]
     least = np.full(len(rows), _FLAT_IN_GRAM * np.diagonal(matrix).max())
@@ -152,7 +167,7 @@ def kendall(models: Array, subjects: Array, counts: Array) -> Array:
     entries = [np.repeat(np.arange(models.shape[1]), row.astype(np.intp)) for row in _pair_weights(counts)]
     places = [[np.unique(rdm, return_inverse=True)[1] for rdm in rdms] for rdms in (models, subjects)]
     return np.array(
-        [[[_tau_a(model[drawn], subject[drawn]) for subject in places[1]] for drawn in entries] for model in places[0]]
+        [[[tau_a(model[drawn], subject[drawn]) for subject in places[1]] for drawn in entries] for model in places[0]]
     )
 
 
@@ -239,7 +254,7 @@ def _ranks(values: Array, weights: Array) -> Array:
     return np.asarray((up_to - size / 2.0 - up_to[:, -1:] / 2.0)[:, tie_of])
 
 
-def _tau_a(x: Indices, y: Indices) -> float:
+def tau_a(x: Places, y: Places) -> float:
     """Return tau-a of dense ranks from SciPy's tau-b, which divides by the pairs that are not tied."""
     from scipy.stats import kendalltau
 
@@ -248,7 +263,7 @@ def _tau_a(x: Indices, y: Indices) -> float:
     return float(kendalltau(x, y, method="asymptotic").statistic * math.sqrt(untied))
 
 
-def _tied_pairs(places: Indices) -> float:
+def _tied_pairs(places: Places) -> float:
     size = np.bincount(places)
     return float((size * (size - 1)).sum() / 2)
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from alignment import rdms
-from alignment.contracts import Array, GeometryMetric
+from alignment import rdm_influence, rdms
+from alignment.contracts import Array, Expansion, GeometryMetric
 
 _CITATION = "Kriegeskorte, Mur and Bandettini 2008 Front. Syst. Neurosci. 2:4"
 _TOOLBOX = "; Nili et al. 2014 PLoS Comput. Biol. 10:e1003553"
@@ -79,6 +79,7 @@ def _card(
     comparator: rdms.Comparator,
     pool: Callable[[Array], Array],
     reference: Callable[[Array, Array], Array],
+    expansion: Expansion,
     dissimilarity: Literal["correlation", "euclidean", "cosine"] = "correlation",
     **facts: Any,
 ) -> GeometryMetric:
@@ -92,6 +93,7 @@ def _card(
         compare_draws=partial(rdms.compare_draws, comparator),
         pool=pool,
         reference=reference,
+        expansion=expansion,
         parameters=parameters if most_draws is None else {**parameters, "most_draws": most_draws},
         invariant_to=_INVARIANT[dissimilarity],
         sensitive_to=_SENSITIVE[dissimilarity],
@@ -105,6 +107,7 @@ ENTRIES = (
         rdms.pearson,
         rdms.pool_standardised,
         reference_pearson,
+        rdm_influence.PEARSON,
         description="Pearson's r between RDMs (1 - r)",
         citation=_CITATION,
         measure="r",
@@ -114,6 +117,7 @@ ENTRIES = (
         rdms.spearman,
         rdms.pool_ranks,
         reference_spearman,
+        rdm_influence.SPEARMAN,
         description="Rank correlation between RDMs (1 - r)",
         citation=_CITATION,
         measure="Spearman rho",
@@ -123,6 +127,7 @@ ENTRIES = (
         rdms.spearman,
         rdms.pool_ranks,
         reference_spearman,
+        rdm_influence.SPEARMAN,
         "cosine",
         description="Rank correlation between RDMs, the layer's by cosine",
         citation=_CITATION,
@@ -133,6 +138,7 @@ ENTRIES = (
         rdms.spearman,
         rdms.pool_ranks,
         reference_spearman,
+        rdm_influence.SPEARMAN,
         "euclidean",
         description="Rank correlation between RDMs, the layer's by squared Euclidean distance",
         citation=_CITATION,
@@ -143,6 +149,7 @@ ENTRIES = (
         rdms.kendall,
         rdms.pool_ranks,
         reference_kendall,
+        rdm_influence.KENDALL,
         description="Kendall's tau-a between RDMs (1 - r)",
         citation=_CITATION + _TOOLBOX,
         measure="Kendall tau-a",
@@ -153,6 +160,7 @@ ENTRIES = (
         rdms.cosine,
         rdms.pool_scaled,
         reference_cosine,
+        rdm_influence.COSINE,
         description="Cosine between RDMs (1 - r)",
         citation=_CITATION + _TOOLBOX,
         measure="cosine",
@@ -162,6 +170,7 @@ ENTRIES = (
         rdms.whitened_cosine,
         rdms.pool_scaled,
         reference_whitened,
+        rdm_influence.WHITENED_COSINE,
         description="Cosine between RDMs (1 - r) whitened by the covariance of their entries",
         citation=_CITATION + _WHITENED,
         measure="whitened cosine",
@@ -171,6 +180,7 @@ ENTRIES = (
         rdms.whitened_pearson,
         rdms.pool_standardised,
         reference_whitened_pearson,
+        rdm_influence.WHITENED_PEARSON,
         description="Pearson's r between RDMs (1 - r) whitened by the covariance of their entries",
         citation=_CITATION + _WHITENED,
         measure="whitened r",
