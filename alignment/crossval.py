@@ -17,6 +17,7 @@ from alignment.gram import Gram
 from alignment.reduction import Reducer, Reduction
 from alignment.spill import BLOCK
 from alignment.statistics import PairedMeasurements, SplitPrediction
+from alignment.streams import FiniteOnly
 from benchmarks.assemblies import average_repetitions, to_repeats
 from benchmarks.ceilings import split_halves
 from benchmarks.contracts import BenchmarkCard, Recording
@@ -123,17 +124,18 @@ def streamed(metric: StreamedMetric, target: Target) -> Reducer:
     """Return the reducer that makes a metric's predictions while the features pass by."""
     parameters = json.dumps(dict(metric.parameters), sort_keys=True)
     rows = [part.tobytes() for split in target.splits for part in (split.train, split.test)]
+    n_neuroids = target.responses.shape[1]
     data = hashlib.sha256(b"".join([np.ascontiguousarray(target.responses).tobytes(), *rows])).hexdigest()
 
     def begin(layer: Layer, stimulus_ids: tuple[str, ...], device: str) -> Reduction:
         assert stimulus_ids == target.stimulus_ids
-        return metric.begin(target.responses, target.splits)
+        return FiniteOnly(metric.begin(target.responses, target.splits), layer, len(stimulus_ids))
 
     return Reducer(
         content_key(_REVISION, metric.name, metric.version, parameters, data),
         begin,
         lambda _, arrays: arrays,
-        lambda n_stimuli: 16 * n_stimuli * (BLOCK + target.responses.shape[1]),
+        lambda n_stimuli: 16 * n_stimuli * (BLOCK + n_neuroids) + 40 * n_neuroids * BLOCK,
     )
 
 

@@ -182,7 +182,7 @@ def contributions(recordings: Sequence[PairedMeasurements]) -> Array:
         total, count = np.zeros(recording.n_stimuli), np.zeros(recording.n_stimuli)
         for split in recording.splits:
             x, y = _standardised(split.predicted, split.recorded), _standardised(split.recorded, split.predicted)
-            r = np.nanmean(x * y, axis=0)
+            r = np.nansum(x * y, axis=0) / np.maximum(np.isfinite(x * y).sum(axis=0), 1)
             influence = x * y - r * (x**2 + y**2) / 2 + r
             defined = np.isfinite(influence)
             total[split.test] += np.where(defined, influence, 0.0).sum(axis=1)
