@@ -1,4 +1,4 @@
-"""PLS2 and ridge regression as plain functions of a similarity among stimuli.
+"""PLS2 and ridge regression with a fixed penalty as plain functions of a similarity among stimuli.
 
 Both maps depend on the features F (n_stimuli x n_features) only through products F F^T, so they are solved from the
 Gram matrix K (the dual form) when n_features > n_stimuli, and from the features themselves (the primal form) when
@@ -7,8 +7,8 @@ there are fewer features than stimuli. The two forms give the same predictions.
 Stated rules
 ------------
 - Centring: features and responses are centred with the means of the training stimuli, as scikit-learn does.
-- Rank deficiency: PLS stops at the last component that still explains covariance; ridge with alpha = 0 is the
-  minimum-norm solution.
+- Rank deficiency: PLS stops at the last component that still explains covariance; the rank of everything else is
+  stated in `alignment.spectral`.
 - Fewer training stimuli than components: as many components as there are (n_train - 1); never an error.
 - Constant training responses: predicted by their constant; their correlation is undefined (NaN) and skipped by medians.
 - Missing (NaN) training responses: neuroids that miss the same stimuli are fitted together on the stimuli they have.
@@ -16,13 +16,18 @@ Stated rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.linalg
 
 from alignment.contracts import Array, Floats, Indices
+from alignment.spectral import Spectrum
+
+if TYPE_CHECKING:
+    from alignment.gram import Gram
 
 
 @dataclass(frozen=True)
@@ -169,15 +174,15 @@ def pls2(
 def ridge(system: System, responses: Array, alpha: float = 1.0) -> Array:
     """Return ridge predictions with a fixed penalty and an unpenalised intercept, shape (n_test, n_neuroids).
 
-    Dual: K_test (K + alpha I)^-1 Y. Primal: F_test (F^T F + alpha I)^-1 F^T Y. With alpha = 0, or where rounding
-    leaves the system without a Cholesky factor, the minimum-norm solution is taken from the eigendecomposition.
+    Dual: K_test (K + alpha I)^-1 Y. Primal: F_test (F^T F + alpha I)^-1 F^T Y. Where rounding leaves the system without
+    a Cholesky factor, the same is computed from the eigendecomposition.
 
     Parameters
     ----------
     system : DualSystem or PrimalSystem
     responses : array of shape (n_train, n_neuroids)
     alpha : float
-        Penalty on the squared weights of the raw (unscaled) features, >= 0.
+        Penalty on the squared weights of the raw (unscaled) features, > 0.
 
     References
     ----------
@@ -185,54 +190,16 @@ def ridge(system: System, responses: Array, alpha: float = 1.0) -> Array:
     """
     mean = responses.mean(axis=0)
     centred = responses - mean
-    if alpha > 0:
-        try:
-            return np.asarray(_ridge_cholesky(system, centred, alpha) + mean)
-        except np.linalg.LinAlgError:
-            pass
-    basis = _spectrum(system)
-    shrink = basis.values / (basis.values + alpha)
-    return np.asarray(basis.test @ (shrink[:, None] * (basis.train.T @ centred)) + mean)
+    try:
+        return np.asarray(_ridge_cholesky(system, centred, alpha) + mean)
+    except np.linalg.LinAlgError:
+        return np.asarray(spectrum(system).shrink(centred, alpha) + mean)
 
 
-def ridge_loo(
-    system: System, responses: Array, alphas: Sequence[float], *, per_target: bool = False
-) -> tuple[Array, Array]:
-    """Return ridge predictions with the penalty chosen by exact leave-one-out error on the training stimuli.
-
-    The leave-one-out residual of stimulus i is e_i / (1 - h_ii), where h is the hat matrix including the intercept; no
-    refit is needed. This is what scikit-learn's RidgeCV (there named GCV) computes.
-
-    Parameters
-    ----------
-    system : DualSystem or PrimalSystem
-    responses : array of shape (n_train, n_neuroids)
-    alphas : sequence of float
-        Candidate penalties, > 0. Ties go to the earliest.
-    per_target : bool
-        Choose one penalty per neuroid, or (default) one for all, by the mean error over neuroids.
-
-    Returns
-    -------
-    predictions : array of shape (n_test, n_neuroids)
-    chosen : array of shape (n_neuroids,)
-        The penalty used for each neuroid.
-
-    References
-    ----------
-    Golub, Heath and Wahba (1979), Generalized cross-validation; Rifkin and Lippert (2007), Notes on regularized least
-    squares, sec. 3.
-    """
-    mean = responses.mean(axis=0)
-    centred = responses - mean
-    basis = _spectrum(system)
-    projected = basis.train.T @ centred  # (rank, n_neuroids)
-    squared = basis.train**2  # (n_train, rank)
-    errors = np.stack([_loo_error(basis, centred, projected, squared, alpha) for alpha in alphas])
-    best = errors.argmin(axis=0) if per_target else np.full(centred.shape[1], errors.mean(axis=1).argmin())
-    chosen = np.asarray(alphas, dtype=np.float64)[best]  # (n_neuroids,)
-    shrink = basis.values[:, None] / (basis.values[:, None] + chosen)  # (rank, n_neuroids)
-    return basis.test @ (shrink * projected) + mean, chosen
+def spectrum(system: System, n_largest: int | None = None) -> Spectrum:
+    """Return the principal components of a split, the `n_largest` at most; see `alignment.spectral`."""
+    make = Spectrum.of_kernel if isinstance(system, DualSystem) else Spectrum.of_features
+    return make(system.train, system.test, n_largest)
 
 
 def fit_by_missingness(solve: Callable[[Array, Indices], Array], responses: Array, n_test: int) -> Array:
@@ -264,33 +231,32 @@ def fit_by_missingness(solve: Callable[[Array, Indices], Array], responses: Arra
     return predictions
 
 
-@dataclass(frozen=True)
-class _Spectrum:
-    """K = U diag(values) U^T: `train` U (n_train, rank), `test` K_test U / values (n_test, rank)."""
+def fit_components(
+    solve: Callable[[Spectrum, Array], Array],
+    gram: Gram,
+    train: Indices,
+    test: Indices,
+    responses: Array,
+    n_largest: int | None = None,
+) -> Array:
+    """Return the predictions, (n_test, n_neuroids), of a map that is made from a split's principal components.
 
-    values: Array
-    train: Array
-    test: Array
-
-
-def _spectrum(system: System) -> _Spectrum:
-    if isinstance(system, DualSystem):
-        values, vectors = scipy.linalg.eigh(system.train)
-        keep = values > values[-1] * len(values) * np.finfo(np.float64).eps
-        values, vectors = values[keep], vectors[:, keep]
-        return _Spectrum(values, vectors, (system.test @ vectors) / values)
-    vectors, singular, right = scipy.linalg.svd(system.train, full_matrices=False)
-    largest = singular[0] if len(singular) else 0.0
-    keep = singular > largest * max(system.train.shape) * np.finfo(np.float64).eps
-    singular = singular[keep]
-    return _Spectrum(singular**2, vectors[:, keep], (system.test @ right[keep].T) / singular)
-
-
-def _loo_error(basis: _Spectrum, centred: Array, projected: Array, squared: Array, alpha: float) -> Array:
-    shrink = basis.values / (basis.values + alpha)  # (rank,)
-    residual = centred - basis.train @ (shrink[:, None] * projected)  # (n_train, n_neuroids)
-    leverage = squared @ shrink + 1.0 / len(centred)  # (n_train,)
-    return np.asarray(np.mean((residual / (1.0 - leverage)[:, None]) ** 2, axis=0))
+    Parameters
+    ----------
+    solve : callable
+        ``solve(basis, finite_responses) -> (n_test, n_neuroids_of_group)``, e.g. `alignment.spectral.least_squares`.
+    gram : Gram
+        Of the layer.
+    train, test : integer arrays
+        Row numbers of the split.
+    responses : array of shape (n_train, n_neuroids)
+        NaN where a neuroid was not recorded; see `fit_by_missingness`.
+    n_largest : int or None
+        Components at most.
+    """
+    return fit_by_missingness(
+        lambda finite, rows: solve(spectrum(gram.split(train[rows], test), n_largest), finite), responses, len(test)
+    )
 
 
 def _ridge_cholesky(system: System, centred: Array, alpha: float) -> Array:
