@@ -1,37 +1,182 @@
-"""`ventral layers MODEL`: where activations can be read."""
+"""`ventral layers MODEL`: where activations can be read, and, with --score, how every layer does in every region."""
 
 from __future__ import annotations
 
+import math
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from results.cli import console
+import alignment
+from model_zoo.errors import InvalidOption
+from results import records
+from results.cli import console, options, running
+from results.report.figures import best_of, by_cell
+
+if TYPE_CHECKING:
+    from alignment import Score
+    from alignment.reduction import Resources
+    from model_zoo import LoadedModel
+
+EXAMPLES = console.examples(
+    "ventral layers torchvision/resnet18",
+    "ventral layers timm/vit_tiny_patch16_224 --all",
+    "ventral layers torchvision/resnet18 --score --report layers.html",
+    "ventral layers torchvision/resnet18 --score -b Cowley2023.V4-201025 -m pls -m ridge -m cka -m rsa-spearman",
+    "ventral layers torchvision/resnet18 --score --commit --layers 'layer3.*,layer4.*' --csv layers.csv",
+)
 
 
 def layers(
-    model: Annotated[str, typer.Argument(help="For example torchvision/resnet18; see `ventral list models`.")],
-    weights: Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="A checkpoint to load.")] = None,
+    model: options.Model,
+    score: Annotated[bool, typer.Option("--score", help="Score every candidate layer in every region.")] = False,
+    commit: Annotated[
+        bool, typer.Option("--commit", help="Also choose a layer per region, on other data; marked * in the table.")
+    ] = False,
+    layers: Annotated[
+        str, typer.Option("--layers", metavar="blocks|all|NAME,...|GLOB", help="Which ones are scored.")
+    ] = "blocks",
     all: Annotated[bool, typer.Option("--all", help="Every module, not only blocks.")] = False,
+    benchmark: options.Benchmarks = None,
+    metric: options.Metrics = None,
+    weights: options.Weights = None,
+    ema: options.Ema = False,
+    partial: options.Partial = False,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    batch_size: options.BatchSize = None,
+    threads: options.Threads = None,
+    memory: options.Memory = None,
+    scratch: options.Scratch = None,
+    scratch_dir: options.ScratchDir = None,
+    mirror: options.Mirror = None,
+    offline: options.Offline = False,
+    visual_degrees: options.VisualDegrees = None,
+    input_size: options.InputSize = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    interpolation: options.Interpolation = None,
+    no_cache: options.NoCache = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    csv: options.Csv = None,
+    report: options.Report = None,
+    quiet: options.Quiet = False,
 ) -> None:
-    """List a model's candidate layers in execution order, with shapes and feature counts."""
-    from model_zoo import list_layers, load_model
+    """List a model's candidate layers in execution order, or score them all in one forward pass (--score)."""
+    from model_zoo import load_model
 
-    loaded = load_model(model, weights=weights)
-    found = list_layers(loaded.module, loaded.preprocessing.input_size, all)
+    overrides = running.overrides_of(input_size, mean, std, interpolation)
+    if not score:
+        _refuse_without_score({"--benchmark": benchmark, "--metric": metric, "--csv": csv, "--report": report}, commit)
+        loaded = load_model(model, weights=weights, seed=seed, ema=ema, partial=partial, overrides=overrides)
+        _list(loaded, all=all, json=json)
+        return
+    for path, option in ((csv, "--csv"), (report, "--report")):
+        if path is not None:
+            records.check_writable(path, option)
+    names = running.benchmark_names(benchmark, quiet=quiet or json)
+    running.check(names, metric, "auto", mirror, offline=offline, quiet=quiet)
+    running.check_degrees(visual_degrees)
+    resources = running.resources_of(device, batch_size, threads, memory, scratch, scratch_dir, use_cache=not no_cache)
+    loaded = load_model(model, weights=weights, seed=seed, ema=ema, partial=partial, overrides=overrides)
+    if not quiet:
+        running.introduce(loaded)
+    chosen = ["all"] if all else [name.strip() for name in layers.split(",")]
+    settings: dict[str, Any] = {
+        "metric": metric,
+        "resources": resources,
+        "mirror": mirror,
+        "offline": offline,
+        "visual_degrees": visual_degrees,
+    }
+    with console.Bars(quiet=quiet) as bars:
+        scores = alignment.score(loaded, names, layers=chosen, progress=bars, **settings)
+        committed = alignment.score(loaded, names, layers="auto", progress=bars, **settings) if commit else ()
+    provenance = _provenance(loaded, scores, resources, seed, bars, {"layers": chosen, "metric": metric})
+    if not json:
+        _print_table(scores, committed)
+    running.write_files(scores, provenance, json=running.STDOUT if json else None, csv=csv, report=report, quiet=quiet)
+
+
+def _refuse_without_score(given: dict[str, Any], commit: bool) -> None:
+    wanted = [name for name, value in {**given, "--commit": commit}.items() if value]
+    if wanted:
+        raise InvalidOption(
+            "ventral layers",
+            expected="--score with " + ", ".join(wanted),
+            got="a plain listing",
+            next_step="add --score, or leave them out",
+        )
+
+
+def _list(model: LoadedModel, *, all: bool, json: bool) -> None:
+    from model_zoo import list_layers
+
+    found = list_layers(model.module, model.preprocessing.input_size, all)
     if json:
         rows = [{**asdict(layer), "shape": list(layer.shape), "n_features": layer.n_features} for layer in found]
-        console.emit_json({"model": model, "layers": rows})
+        console.emit_json({"model": model.name, "layers": rows})
         return
-    table = console.table(
-        f"Layers of {model}", "order", "name", "kind", "shape", "features", right=("order", "features")
-    )
+    right = ("order", "features")
+    table = console.table(f"Layers of {model.name}", "order", "name", "kind", "shape", "features", right=right)
     for layer in found:
         shape = " x ".join(map(str, layer.shape))
         table.add_row(str(layer.order), layer.name, layer.kind, shape, f"{layer.n_features:,}")
     console.out().print(table)
     if not all:
-        console.note("Blocks and the modules around them; --all lists every module.")
+        console.note("Blocks and the modules around them; --all lists every module, --score scores them.")
+
+
+def _provenance(
+    model: LoadedModel,
+    scores: Sequence[Score],
+    resources: Resources,
+    seed: int,
+    bars: console.Bars,
+    chosen: dict[str, Any],
+) -> dict[str, Any]:
+    return records.provenance(
+        model,
+        scores,
+        command=["ventral", *sys.argv[1:]],
+        seed=seed,
+        options={**asdict(resources), **chosen},
+        durations=bars.durations(),
+    )
+
+
+def _print_table(scores: Sequence[Score], committed: Sequence[Score]) -> None:
+    """Print layers as rows, benchmarks and metrics as columns; the highest of a column is bold."""
+    by_column = by_cell(scores)
+    columns = list(by_column)
+    cells: dict[str, dict[tuple[str, str], Score]] = {}
+    for row in scores:
+        cells.setdefault(row.layer, {})[row.benchmark, row.metric] = row
+    headings = [f"{rows[0].region} {column[0]}\n{_unit(rows[0])}" for column, rows in by_column.items()]
+    table = console.table(scores[0].model, "layer", *headings, right=headings)
+    best = {column: best_of(rows) for column, rows in by_column.items()}
+    chosen = {(row.benchmark, row.metric): row.layer for row in committed}
+    for layer, found in cells.items():
+        texts = []
+        for column in columns:
+            text = _cell(found[column]) if column in found else ""
+            text += " *" if chosen.get(column) == layer else ""
+            texts.append(f"[bold]{text}[/bold]" if column in found and found[column] is best[column] else text)
+        table.add_row(layer, *texts)
+    console.out().print(table)
+    console.say("Headline values, 95 % intervals. Bold: best of its column, picked on these data, so it flatters.")
+    for row in committed:
+        console.say(f"* {row.benchmark}, {row.metric}: {row.layer} {row.layer_choice}: {_cell(row)}")
+
+
+def _unit(score: Score) -> str:
+    return f"{score.metric}, {score.measure if score.ceiled is None else 'ceiled'}"
+
+
+def _cell(score: Score) -> str:
+    value = score.raw if score.ceiled is None else score.ceiled
+    low, high = score.interval
+    return f"{value:.3f}" if math.isnan(low) else f"{value:.3f} ({low:.3f} to {high:.3f})"

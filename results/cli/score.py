@@ -7,22 +7,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import alignment
-import benchmarks
-from model_zoo import machine
-from model_zoo.errors import DataUnavailable, InvalidOption
 from results import records
-from results.cli import console
+from results.cli import console, options, running
 from results.report.figures import no_ceiling
 
 if TYPE_CHECKING:
     from alignment import Score
-    from benchmarks import BenchmarkCard
-    from model_zoo import LoadedModel
 
 EXAMPLES = console.examples(
     "ventral score torchvision/resnet18",
@@ -32,88 +27,61 @@ EXAMPLES = console.examples(
     "ventral score torchvision/resnet18 -b Geirhos2021.edge -b Kriegeskorte2008.IT --csv scores.csv",
     "ventral score torchvision/resnet18 -b path/to/my-recording",
 )
-_STDOUT = Path("-")
 
 
 def score(
-    model: Annotated[str, typer.Argument(help="For example torchvision/resnet18; see `ventral list models`.")],
-    weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="Checkpoint: .safetensors, .pt or .pth.")
-    ] = None,
-    ema: Annotated[bool, typer.Option("--ema", help="Take the checkpoint's averaged (EMA) weights.")] = False,
-    partial: Annotated[bool, typer.Option("--partial", help="Accept weights that fill only part of it.")] = False,
-    benchmark: Annotated[
-        list[str] | None,
-        typer.Option("--benchmark", "-b", metavar="ID", help="Repeatable. Default: the simulated areas."),
-    ] = None,
+    model: options.Model,
+    weights: options.Weights = None,
+    ema: options.Ema = False,
+    partial: options.Partial = False,
+    benchmark: options.Benchmarks = None,
     layers: Annotated[
         str, typer.Option("--layers", metavar="auto|all|NAME,...|GLOB", help="auto commits one layer per region.")
     ] = "auto",
-    metric: Annotated[
-        list[str] | None, typer.Option("--metric", metavar="ID", help="Repeatable. Default: each benchmark's own.")
-    ] = None,
+    metric: options.Metrics = None,
     decision: Annotated[
         str, typer.Option("--decision", metavar="auto|head|readout", help="How choices are read out of the model.")
     ] = "auto",
     official: Annotated[
         bool, typer.Option("--official", help="Let Brain-Score's own code score brainscore/... benchmarks.")
     ] = False,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or mps.")] = "cpu",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws untrained weights.")] = 0,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Default: measured.")] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Default: all it may use.")] = None,
-    memory: Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Budget, e.g. 4GB.")] = None,
-    scratch: Annotated[str | None, typer.Option("--scratch", metavar="SIZE", help="Disk budget, e.g. 20GB.")] = None,
-    scratch_dir: Annotated[Path | None, typer.Option("--scratch-dir", metavar="DIR", help="Where to spill.")] = None,
-    mirror: Annotated[
-        Path | None, typer.Option("--mirror", metavar="DIR", envvar="VENTRAL_MIRROR", help="Offline data mirror.")
-    ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", envvar="VENTRAL_OFFLINE", help="Never touch the network.")
-    ] = False,
-    visual_degrees: Annotated[
-        float | None, typer.Option("--visual-degrees", help="Of the model's input. Default: stimuli fill it.")
-    ] = None,
-    input_size: Annotated[str | None, typer.Option("--input-size", metavar="N|HxW", help="Pixels.")] = None,
-    mean: Annotated[str | None, typer.Option("--mean", metavar="R,G,B", help="Of pixels in [0, 1].")] = None,
-    std: Annotated[str | None, typer.Option("--std", metavar="R,G,B", help="Of pixels in [0, 1].")] = None,
-    interpolation: Annotated[str | None, typer.Option("--interpolation", help="bilinear, bicubic, ...")] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
+    device: options.Device = "cpu",
+    seed: options.Seed = 0,
+    batch_size: options.BatchSize = None,
+    threads: options.Threads = None,
+    memory: options.Memory = None,
+    scratch: options.Scratch = None,
+    scratch_dir: options.ScratchDir = None,
+    mirror: options.Mirror = None,
+    offline: options.Offline = False,
+    visual_degrees: options.VisualDegrees = None,
+    input_size: options.InputSize = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    interpolation: options.Interpolation = None,
+    no_cache: options.NoCache = False,
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Scores and provenance; - for stdout.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="One row per score.")] = None,
-    report: Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Self-contained page.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bars and no remarks.")] = False,
+    csv: options.Csv = None,
+    report: options.Report = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Score a model against recordings and behaviour, one row per benchmark, with ceilings and intervals."""
     for path, option in ((json, "--json"), (csv, "--csv"), (report, "--report")):
-        if path is not None and path != _STDOUT:
+        if path is not None and path != running.STDOUT:
             records.check_writable(path, option)
-    names = _benchmark_names(benchmark, quiet=quiet)
-    _check(names, metric, decision, mirror, offline=offline, quiet=quiet)
-    overrides = _overrides(input_size, mean, std, interpolation)
+    names = running.benchmark_names(benchmark, quiet=quiet)
+    running.check(names, metric, decision, mirror, offline=offline, quiet=quiet)
+    running.check_degrees(visual_degrees)
     chosen_layers = [name.strip() for name in layers.split(",")]
-    if visual_degrees is not None and not 0 < visual_degrees < 180:
-        raise _bad("--visual-degrees", "degrees between 0 and 180", str(visual_degrees))
-    from alignment.reduction import Resources
-    from model_zoo.extraction import usable_device
-
-    usable_device(device)
-    resources = Resources(
-        device=device,
-        batch_size=batch_size,
-        threads=threads,
-        memory=None if memory is None else machine.parse_bytes(memory),
-        scratch=None if scratch is None else machine.parse_bytes(scratch),
-        scratch_dir=scratch_dir,
-        use_cache=not no_cache,
-    )
+    resources = running.resources_of(device, batch_size, threads, memory, scratch, scratch_dir, use_cache=not no_cache)
     from model_zoo import load_model
 
+    overrides = running.overrides_of(input_size, mean, std, interpolation)
     loaded = load_model(model, weights=weights, seed=seed, ema=ema, partial=partial, overrides=overrides)
     if not quiet:
-        _introduce(loaded)
+        running.introduce(loaded)
     with console.Bars(quiet=quiet) as bars:
         scores = alignment.score(
             loaded,
@@ -143,119 +111,9 @@ def score(
         },
         durations=bars.durations(),
     )
-    _write(scores, provenance, json=json, csv=csv, report=report, quiet=quiet)
-
-
-def _check(
-    names: Sequence[str], metric: list[str] | None, decision: str, mirror: Path | None, *, offline: bool, quiet: bool
-) -> None:
-    """Refuse before any work what could only fail after it, and say what will be downloaded."""
-    from benchmarks.fetch import describe_missing, is_offline, missing_files
-
-    cards = [benchmarks.get_benchmark(name) for name in names]
-    alignment.check_decision(decision, cards)
-    alignment.metrics_for(cards, metric)
-    missing = missing_files(cards, mirror)
-    if not missing:
-        return
-    if is_offline(offline or None):
-        lacking = [card.name for card in cards if not _some_of(card, mirror)]
-        if lacking:
-            raise DataUnavailable(
-                ", ".join(lacking),
-                expected="their files here, since the network is not used",
-                got=describe_missing(missing),
-                next_step=f"run `ventral data fetch {' '.join(lacking)}` where there is a network, or name a --mirror",
-            )
-    elif not quiet:
-        console.note(f"{describe_missing(missing)}\nVentral now tries to download them.")
-
-
-def _some_of(card: BenchmarkCard, mirror: Path | None) -> bool:
-    parts = [card, *map(benchmarks.get_benchmark, card.parts)]
-    return any(benchmarks.at_hand(part, mirror) for part in parts)
-
-
-def _benchmark_names(chosen: list[str] | None, *, quiet: bool) -> list[str]:
-    if chosen:
-        for name in chosen:
-            benchmarks.get_benchmark(name)
-        return list(dict.fromkeys(chosen))
-    if not quiet:
-        console.note(
-            "No --benchmark given: scoring the simulated areas, which are computed, not recorded. "
-            "`ventral list benchmarks` shows real recordings."
-        )
-    return [card.name for card in benchmarks.bundled_benchmarks()]
-
-
-def _overrides(input_size: str | None, mean: str | None, std: str | None, interpolation: str | None) -> dict[str, Any]:
-    """Return the preprocessing fields the user has set."""
-    chosen: dict[str, Any] = {}
-    if input_size is not None:
-        size = _numbers("--input-size", input_size.lower().replace("x", ","), "pixels such as 224 or 224x192")
-        if len(size) > 2 or any(side < 1 or side != int(side) for side in size):
-            raise _bad("--input-size", "pixels such as 224 or 224x192", input_size)
-        chosen["input_size"] = (int(size[0]), int(size[-1]))
-    for option, text in (("mean", mean), ("std", std)):
-        if text is not None:
-            chosen[option] = tuple(_numbers(f"--{option}", text, "numbers such as 0.485,0.456,0.406"))
-    if interpolation is not None:
-        chosen["interpolation"] = interpolation
-    return chosen
-
-
-def _numbers(option: str, text: str, expected: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise _bad(option, expected, text) from None
-
-
-def _bad(option: str, expected: str, got: str) -> InvalidOption:
-    return InvalidOption(option, expected=expected, got=repr(got), next_step="see `ventral score --help`")
-
-
-def _introduce(model: LoadedModel) -> None:
-    """Say which weights were loaded and what the model will see."""
-    prep, weights = model.preprocessing, model.weights
-    height, width = prep.input_size
-    share = f"{weights.n_loaded} of {weights.n_expected} weights ({weights.share_loaded:.0%})"
-    console.note(f"Weights: {weights.source}, {share}" + (", averaged (EMA)" if weights.ema else ""))
-    console.note(
-        f"Preprocessing: whole image to {height} x {width}, {prep.interpolation}, mean {_listed(prep.mean)}, "
-        f"std {_listed(prep.std)} ({prep.source})"
-    )
-
-
-def _listed(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:.4g}" for value in values)
-
-
-def _write(
-    scores: Sequence[Score],
-    provenance: dict[str, Any],
-    *,
-    json: Path | None,
-    csv: Path | None,
-    report: Path | None,
-    quiet: bool,
-) -> None:
-    if json == _STDOUT:
-        sys.stdout.write(records.to_json(scores, provenance))
-    else:
+    if json != running.STDOUT:
         _print_table(scores)
-        if json is not None:
-            records.write_atomically(json, records.to_json(scores, provenance))
-    if csv is not None:
-        records.write_atomically(csv, records.to_csv(scores))
-    if report is not None:
-        from results.report import render
-
-        records.write_atomically(report, render(scores, provenance))
-    written = [str(path) for path in (json, csv, report) if path is not None and path != _STDOUT]
-    if written and not quiet:
-        console.note(f"Wrote {', '.join(written)}.")
+    running.write_files(scores, provenance, json=json, csv=csv, report=report, quiet=quiet)
 
 
 def _print_table(scores: Sequence[Score]) -> None:

@@ -27,11 +27,12 @@ def render(scores: Sequence[Score], provenance: Mapping[str, Any]) -> str:
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    from results.report import figures
+    from results.report import figures, layer_figures
 
     drawn = {
         "bars": figures.headline_bars(scores),
-        "profile": figures.layer_profile(scores),
+        "profile": layer_figures.layer_profile(scores),
+        "layers": layer_figures.layer_table(scores),
         "units": figures.unit_distribution(scores),
     }
     environment = Environment(

@@ -6,24 +6,33 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from alignment import Score
+from alignment import Score, get_metric
 
 # Okabe and Ito's palette, distinguishable with any kind of colour vision.
 COLOURS = {"V1": "#0072B2", "V2": "#009E73", "V4": "#D55E00", "IT": "#AA4499", "behaviour": "#56606B"}
-_INK, _GRID = "#1f2933", "#e4e7eb"
+INK, _GRID = "#1f2933", "#e4e7eb"
 _MOST_BARS = 12
-_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 
 
 def headline_rows(scores: Sequence[Score]) -> list[Score]:
-    """Return the rows drawn as bars: all of them if few, else each benchmark's highest layer."""
+    """Return the rows drawn as bars: all of them if few, else each benchmark's best layer under each metric."""
     if len(scores) <= _MOST_BARS:
         return list(scores)
-    best: dict[str, Score] = {}
+    return [best_of(cell) for cell in by_cell(scores).values()]
+
+
+def by_cell(scores: Sequence[Score]) -> dict[tuple[str, str], list[Score]]:
+    """Return the scores of every benchmark under every metric, in the order they come."""
+    cells: dict[tuple[str, str], list[Score]] = {}
     for row in scores:
-        if row.benchmark not in best or row.raw > best[row.benchmark].raw:
-            best[row.benchmark] = row
-    return list(best.values())
+        cells.setdefault((row.benchmark, row.metric), []).append(row)
+    return cells
+
+
+def best_of(scores: Sequence[Score]) -> Score:
+    """Return the best of several layers' scores under one metric, the first of equals; one without a value never is."""
+    sign = 1.0 if get_metric(scores[0].metric).higher_is_better else -1.0
+    return max(scores, key=lambda row: -math.inf if math.isnan(row.raw) else sign * row.raw)
 
 
 def headline_bars(scores: Sequence[Score]) -> Any:
@@ -33,7 +42,7 @@ def headline_bars(scores: Sequence[Score]) -> Any:
 
     rows = headline_rows(scores)
     labels = [_label(row) for row in rows]
-    colours = [COLOURS.get(row.region, _INK) for row in rows]
+    colours = [COLOURS.get(row.region, INK) for row in rows]
     figure = make_subplots(
         cols=2,
         shared_yaxes=True,
@@ -43,7 +52,7 @@ def headline_bars(scores: Sequence[Score]) -> Any:
     raw = [(row.raw, *row.raw_interval) for row in rows]
     figure.add_trace(_bars(labels, raw, colours), col=1, row=1)
     with_ceiling = [row for row in rows if row.ceiling is not None and row.ceiling >= 0 and row.ceiled is not None]
-    marker = {"symbol": "line-ns-open", "size": 22, "color": _INK, "line": {"width": 2}}
+    marker = {"symbol": "line-ns-open", "size": 22, "color": INK, "line": {"width": 2}}
     figure.add_trace(
         go.Scatter(
             x=[attainable(row) for row in with_ceiling],
@@ -70,7 +79,7 @@ def headline_bars(scores: Sequence[Score]) -> Any:
     figure.update_xaxes(range=[lowest * 1.05, highest * 1.02])
     figure.update_yaxes(autorange="reversed")
     figure.update_yaxes(categoryorder="array", categoryarray=labels)
-    return _styled(figure, height=130 + 52 * len(rows))
+    return styled(figure, height=130 + 52 * len(rows))
 
 
 def attainable(score: Score) -> float:
@@ -86,62 +95,13 @@ def no_ceiling(score: Score) -> str:
     return "no ceiling: only averages exist" if score.n_repeats == 1 else "no ceiling: some parts are averages"
 
 
-def layer_profile(scores: Sequence[Score]) -> Any | None:
-    """Return raw r along the layers: on the commitment data where layers were committed, else for the layers named.
-
-    None where every benchmark has a single layer and no profile.
-    """
-    from plotly import graph_objects as go
-
-    figure = go.Figure()
-    by_benchmark: dict[str, list[Score]] = {}
-    for row in scores:
-        by_benchmark.setdefault(row.benchmark, []).append(row)
-    order: list[str] = []
-    for index, rows in enumerate(by_benchmark.values()):
-        colour = COLOURS.get(rows[0].region, _INK)
-        symbol = _SYMBOLS[index % len(_SYMBOLS)]
-        profile = rows[0].profile
-        if profile is not None:
-            layers, raw, band = list(profile.layers), list(profile.raw), None
-            name = f"{rows[0].region}, committed on {profile.benchmark}"
-        elif len(rows) > 1:
-            layers, raw = [row.layer for row in rows], [row.raw for row in rows]
-            band = {
-                "type": "data",
-                "symmetric": False,
-                "array": [row.raw_interval[1] - row.raw for row in rows],
-                "arrayminus": [row.raw - row.raw_interval[0] for row in rows],
-                "thickness": 1.2,
-                "width": 3,
-            }
-            name = rows[0].benchmark
-        else:
-            continue
-        order += [layer for layer in layers if layer not in order]
-        figure.add_trace(
-            go.Scatter(
-                x=layers, y=raw, mode="lines+markers", name=name, error_y=band,
-                line={"color": colour, "width": 2}, marker={"symbol": symbol, "size": 8},
-                hovertemplate="%{x}<br>raw score = %{y:.3f}<extra></extra>",
-            )
-        )  # fmt: skip
-        if profile is not None:
-            _mark_committed(figure, rows[0], colour)
-    if not figure.data:
-        return None
-    figure.update_xaxes(categoryorder="array", categoryarray=order, tickangle=-40)
-    figure.update_yaxes(title="raw score")
-    return _styled(figure, height=460, legend=True)
-
-
 def unit_distribution(scores: Sequence[Score]) -> Any:
     """Return the raw score of every neuroid, subject or property, one box with all points per bar of the bars."""
     from plotly import graph_objects as go
 
     figure = go.Figure()
     for row in headline_rows(scores):
-        colour = COLOURS.get(row.region, _INK)
+        colour = COLOURS.get(row.region, INK)
         figure.add_trace(
             go.Box(
                 x=[value for value in row.unit_raw if math.isfinite(value)],
@@ -153,22 +113,7 @@ def unit_distribution(scores: Sequence[Score]) -> Any:
         )  # fmt: skip
     figure.update_xaxes(title="raw score of a neuroid, subject or property")
     figure.update_yaxes(autorange="reversed")
-    return _styled(figure, height=130 + 62 * len(headline_rows(scores)))
-
-
-def _mark_committed(figure: Any, row: Score, colour: str) -> None:
-    from plotly import graph_objects as go
-
-    if row.profile is None or row.layer not in row.profile.layers:
-        return
-    height = row.profile.raw[row.profile.layers.index(row.layer)]
-    figure.add_trace(
-        go.Scatter(
-            x=[row.layer], y=[height], mode="markers", showlegend=False,
-            marker={"symbol": "circle-open", "size": 17, "color": colour, "line": {"width": 2.5}},
-            hovertemplate=f"{row.region}: committed to %{{x}}<extra></extra>",
-        )
-    )  # fmt: skip
+    return styled(figure, height=130 + 62 * len(headline_rows(scores)))
 
 
 def _bars(labels: list[str], values: Sequence[tuple[float, ...]], colours: list[str]) -> Any:
@@ -185,7 +130,7 @@ def _bars(labels: list[str], values: Sequence[tuple[float, ...]], colours: list[
             "symmetric": False,
             "array": [high - value for value, _, high in values],
             "arrayminus": [value - low for value, low, _ in values],
-            "color": _INK,
+            "color": INK,
             "thickness": 1.4,
             "width": 4,
         },
@@ -204,15 +149,15 @@ def _listed(word: str, names: Sequence[str]) -> str:
 
 
 def _label(row: Score) -> str:
-    return f"<b>{row.region}</b>  {row.benchmark}<br>{row.layer}"
+    return f"<b>{row.region}</b>  {row.benchmark}<br>{row.layer}, {row.metric}"
 
 
-def _styled(figure: Any, *, height: int, legend: bool = False) -> Any:
+def styled(figure: Any, *, height: int, legend: bool = False) -> Any:
     figure.update_layout(
         template="plotly_white",
         height=height,
         margin={"l": 20, "r": 20, "t": 50, "b": 50},
-        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 14, "color": _INK},
+        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 14, "color": INK},
         showlegend=legend,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         bargap=0.3,

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from results import records
-from results.report import figures, render
+from results.report import figures, layer_figures, render
 
 
 @pytest.fixture
@@ -113,16 +113,16 @@ def test_many_layers_are_reduced_to_the_highest_of_each_benchmark(make_score):
 
 
 def test_the_profile_is_the_commitments_with_the_chosen_layer_ringed(make_score, profile):
-    line, ring = figures.layer_profile([make_score(profile=profile)]).data
+    line, ring = layer_figures.layer_profile([make_score(profile=profile)]).data
     assert list(line.y) == list(profile.raw)
     assert (list(ring.x), list(ring.y)) == (["layer2"], [0.5])
 
 
 def test_layers_a_user_named_make_a_profile_of_their_own(make_score):
     scores = [make_score(raw=0.2, layer="a"), make_score(raw=0.3, layer="b")]
-    (line,) = figures.layer_profile(scores).data
+    (line,) = layer_figures.layer_profile(scores).data
     assert (list(line.x), list(line.y)) == (["a", "b"], [0.2, 0.3])
-    assert figures.layer_profile(scores[:1]) is None
+    assert layer_figures.layer_profile(scores[:1]) is None
 
 
 def test_neuroids_without_a_value_are_left_out_of_their_distribution(make_score):

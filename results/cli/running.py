@@ -1,0 +1,170 @@
+"""What commands that score a model have in common: options read, refusals made before any work, files written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import alignment
+import benchmarks
+from model_zoo import machine
+from model_zoo.errors import DataUnavailable, InvalidOption
+from results import records
+from results.cli import console
+
+if TYPE_CHECKING:
+    from alignment import Score
+    from alignment.reduction import Resources
+    from benchmarks import BenchmarkCard
+    from model_zoo import LoadedModel
+
+STDOUT = Path("-")
+
+
+def check(
+    names: Sequence[str], metric: list[str] | None, decision: str, mirror: Path | None, *, offline: bool, quiet: bool
+) -> None:
+    """Refuse before any work what could only fail after it, and say what will be downloaded."""
+    from benchmarks.fetch import describe_missing, is_offline, missing_files
+
+    cards = [benchmarks.get_benchmark(name) for name in names]
+    alignment.check_decision(decision, cards)
+    alignment.metrics_for(cards, metric)
+    missing = missing_files(cards, mirror)
+    if not missing:
+        return
+    if is_offline(offline or None):
+        lacking = [card.name for card in cards if not _some_of(card, mirror)]
+        if lacking:
+            raise DataUnavailable(
+                ", ".join(lacking),
+                expected="their files here, since the network is not used",
+                got=describe_missing(missing),
+                next_step=f"run `ventral data fetch {' '.join(lacking)}` where there is a network, or name a --mirror",
+            )
+    elif not quiet:
+        console.note(f"{describe_missing(missing)}\nVentral now tries to download them.")
+
+
+def _some_of(card: BenchmarkCard, mirror: Path | None) -> bool:
+    parts = [card, *map(benchmarks.get_benchmark, card.parts)]
+    return any(benchmarks.at_hand(part, mirror) for part in parts)
+
+
+def benchmark_names(chosen: list[str] | None, *, quiet: bool) -> list[str]:
+    """Return what is to be scored: what was chosen, each once, or the simulated areas."""
+    if chosen:
+        for name in chosen:
+            benchmarks.get_benchmark(name)
+        return list(dict.fromkeys(chosen))
+    if not quiet:
+        console.note(
+            "No --benchmark given: scoring the simulated areas, which are computed, not recorded. "
+            "`ventral list benchmarks` shows real recordings."
+        )
+    return [card.name for card in benchmarks.bundled_benchmarks()]
+
+
+def resources_of(
+    device: str,
+    batch_size: int | None,
+    threads: int | None,
+    memory: str | None,
+    scratch: str | None,
+    scratch_dir: Path | None,
+    *,
+    use_cache: bool,
+) -> Resources:
+    """Return what a run may use; a device that is not there is refused before a model is built."""
+    from alignment.reduction import Resources
+    from model_zoo.extraction import usable_device
+
+    usable_device(device)
+    return Resources(
+        device=device,
+        batch_size=batch_size,
+        threads=threads,
+        memory=None if memory is None else machine.parse_bytes(memory),
+        scratch=None if scratch is None else machine.parse_bytes(scratch),
+        scratch_dir=scratch_dir,
+        use_cache=use_cache,
+    )
+
+
+def overrides_of(
+    input_size: str | None, mean: str | None, std: str | None, interpolation: str | None
+) -> dict[str, Any]:
+    """Return the preprocessing fields the user has set."""
+    chosen: dict[str, Any] = {}
+    if input_size is not None:
+        size = _numbers("--input-size", input_size.lower().replace("x", ","), "pixels such as 224 or 224x192")
+        if len(size) > 2 or any(side < 1 or side != int(side) for side in size):
+            raise bad("--input-size", "pixels such as 224 or 224x192", input_size)
+        chosen["input_size"] = (int(size[0]), int(size[-1]))
+    for option, text in (("mean", mean), ("std", std)):
+        if text is not None:
+            chosen[option] = tuple(_numbers(f"--{option}", text, "numbers such as 0.485,0.456,0.406"))
+    if interpolation is not None:
+        chosen["interpolation"] = interpolation
+    return chosen
+
+
+def check_degrees(degrees: float | None) -> None:
+    """Refuse degrees that no display spans."""
+    if degrees is not None and not 0 < degrees < 180:
+        raise bad("--visual-degrees", "degrees between 0 and 180", str(degrees))
+
+
+def _numbers(option: str, text: str, expected: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise bad(option, expected, text) from None
+
+
+def bad(option: str, expected: str, got: str) -> InvalidOption:
+    """Return the refusal of an option's value."""
+    return InvalidOption(option, expected=expected, got=repr(got), next_step="see `ventral score --help`")
+
+
+def introduce(model: LoadedModel) -> None:
+    """Say which weights were loaded and what the model will see."""
+    prep, weights = model.preprocessing, model.weights
+    height, width = prep.input_size
+    share = f"{weights.n_loaded} of {weights.n_expected} weights ({weights.share_loaded:.0%})"
+    console.note(f"Weights: {weights.source}, {share}" + (", averaged (EMA)" if weights.ema else ""))
+    console.note(
+        f"Preprocessing: whole image to {height} x {width}, {prep.interpolation}, mean {_listed(prep.mean)}, "
+        f"std {_listed(prep.std)} ({prep.source})"
+    )
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
+
+
+def write_files(
+    scores: Sequence[Score],
+    provenance: dict[str, Any],
+    *,
+    json: Path | None,
+    csv: Path | None,
+    report: Path | None,
+    quiet: bool,
+) -> None:
+    """Write the files that were asked for; JSON to stdout where its name is "-"."""
+    if json == STDOUT:
+        sys.stdout.write(records.to_json(scores, provenance))
+    elif json is not None:
+        records.write_atomically(json, records.to_json(scores, provenance))
+    if csv is not None:
+        records.write_atomically(csv, records.to_csv(scores))
+    if report is not None:
+        from results.report import render
+
+        records.write_atomically(report, render(scores, provenance))
+    written = [str(path) for path in (json, csv, report) if path is not None and path != STDOUT]
+    if written and not quiet:
+        console.note(f"Wrote {', '.join(written)}.")
