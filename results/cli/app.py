@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from model_zoo.errors import VentralError
 from results.cli import cache, console, data, doctor, listing
 from results.cli.describe import describe
+from results.cli.layers import EXAMPLES as LAYERS_EXAMPLES
 from results.cli.layers import layers
 from results.cli.score import EXAMPLES as SCORE_EXAMPLES
 from results.cli.score import score
@@ -68,10 +69,7 @@ def ventral(
 
 
 app.command("score", epilog=SCORE_EXAMPLES)(score)
-app.command(
-    "layers",
-    epilog=console.examples("ventral layers torchvision/resnet18", "ventral layers timm/vit_tiny_patch16_224 --all"),
-)(layers)
+app.command("layers", epilog=LAYERS_EXAMPLES)(layers)
 app.command(
     "describe",
     epilog=console.examples("ventral describe torchvision/resnet18", "ventral describe timm/convnext_tiny --json"),
