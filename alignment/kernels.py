@@ -179,7 +179,7 @@ def population(responses: Array, *, debiased: bool) -> Population:
         )
     kernel = Kernel.of(responses)
     criterion = _self_criterion(kernel, debiased)
-    alone = _alone(kernel, debiased)
+    alone = _alone(kernel, kernel, debiased)
     return Population(kernel, criterion, criterion.value - 2 * _by_neuroid(kernel, kernel, debiased) + alone)
 
 
@@ -232,6 +232,36 @@ def _ratio(numerator: Array, squared: Array) -> Array:
     return np.asarray(numerator / np.sqrt(np.where(squared > 0, squared, np.nan)))
 
 
+def cka_reliability(first: Array, second: Array, whole: Array) -> Similarity:
+    """Return the square of the debiased CKA that noise leaves to a layer equal to the noise-free population.
+
+    HSIC(L1, L2) / HSIC(L, L), with L1 and L2 of the means of two halves of the repeats and L of the mean of all.
+
+    Parameters
+    ----------
+    first, second, whole : arrays of shape (n_stimuli, n_neuroids)
+
+    Notes
+    -----
+    Noise that is independent between presentations adds nothing, on average, to products of different stimuli, hence
+    nothing to the debiased HSIC of the responses with a layer, nor to that of two halves with each other: both are
+    those of the noise-free responses. It does add to HSIC(L, L), by 2 tr(C N) + tr(N N) with C the covariance of the signals
+    and N that of the noise of the mean; the CKA of the noise-free population with the recorded one is therefore the
+    root of this ratio. Spearman-Brown of the CKA between halves would have 2 tr(N N) there and be too small.
+    """
+    one, two, brain = Kernel.of(first), Kernel.of(second), population(whole, debiased=True)
+    assert two.features is not None
+    cross = _criterion(one, two, np.einsum("ij,ij->i", two.features, one.times(two.features)), debiased=True)
+    if not brain.criterion.value > 0:
+        return Similarity(np.nan, np.full(len(whole), np.nan), np.full(whole.shape[1], np.nan))
+    left = cross.value - _by_neuroid(one, two, True) - _by_neuroid(two, one, True) + _alone(one, two, True)
+    return Similarity(
+        cross.value / brain.criterion.value,
+        jackknife(cross.deleted / brain.criterion.deleted),
+        jackknife(left / brain.left) if whole.shape[1] > 1 else np.zeros(1),
+    )
+
+
 def _criterion(first: Kernel, second: Kernel, shared: Array, debiased: bool) -> Criterion:
     x, y = first.diagonal, second.diagonal
     if debiased:
@@ -243,12 +273,16 @@ def _self_criterion(kernel: Kernel, debiased: bool) -> Criterion:
     return _criterion(kernel, kernel, kernel.squares(), debiased)
 
 
-def _alone(responses: Kernel, debiased: bool) -> Array:
-    """Return the criterion of every neuroid with itself, shape (n_neuroids,)."""
-    values = responses.features
-    assert values is not None
-    totals, rows = (values**2).sum(axis=0) ** 2, (values**4).sum(axis=0)
-    return _unbiased(len(values), totals - rows, rows, totals) if debiased else np.asarray(totals)
+def _alone(first: Kernel, second: Kernel, debiased: bool) -> Array:
+    """Return the criterion of every neuroid's responses on one side with those on the other, shape (n_neuroids,)."""
+    x, y = first.features, second.features
+    assert x is not None
+    assert y is not None
+    products = (x * y).sum(axis=0) ** 2
+    if not debiased:
+        return np.asarray(products)
+    rows = (x**2 * y**2).sum(axis=0)
+    return _unbiased(len(x), products - rows, rows, (x**2).sum(axis=0) * (y**2).sum(axis=0))
 
 
 def _by_neuroid(kernel: Kernel, responses: Kernel, debiased: bool) -> Array:

@@ -22,7 +22,6 @@ from model_zoo.errors import DataIntegrity
 
 UNDEFINED = "undefined: the layer or the population does not vary over the stimuli"
 UNRELIABLE = "the ceiling is not above 0: halves of the repeats do not agree, so no score can be related to it"
-_JACKKNIFED_HALVINGS = 3  # of which neuroids are left out in turn, to see how sure the ceiling is
 Measured = tuple[Similarity, ...]
 
 
@@ -91,7 +90,7 @@ class SimilarityJob(Job):
         """Reliability of every recorded population; None where the metric or one of the recordings has none."""
         if self.metric.ceiled_rule is None or not all(target.halves for target in self.targets):
             return None
-        found = [reliability(self.metric, target.halves) for target in self.targets]
+        found = [reliability(self.metric, target) for target in self.targets]
         return tuple(each for each in found if each is not None) if None not in found else None
 
     def score(self, model: str, layers: Sequence[Layer], measured: Measured, n_bootstrap: int) -> Score:
@@ -101,54 +100,56 @@ class SimilarityJob(Job):
 
 
 def groups_of(n_neuroids: int, n_groups: int) -> list[Indices]:
-    """Return the neuroids of every group that a `Similarity.by_neuroid` of `n_groups` is about: runs of neighbours."""
-    return np.array_split(np.arange(n_neuroids), n_groups)
+    """Return the neuroids of every group that a `Similarity.by_neuroid` of length `n_groups` is about.
+
+    Each neuroid alone, in order, if there are as many groups; else dealt at random, but always in the same way.
+    """
+    order = np.arange(n_neuroids)
+    if n_groups < n_neuroids:
+        order = np.random.default_rng(0).permutation(n_neuroids)
+    return np.array_split(order, n_groups)
 
 
-def reliability(metric: SimilarityMetric, halves: Sequence[tuple[Array, Array]]) -> Similarity | None:
-    """Return how alike a population is to itself in other trials, corrected to the length of the whole recording.
+def reliability(metric: SimilarityMetric, target: Target) -> Similarity | None:
+    """Return the ceiling of a recording under a metric, the mean over halvings of its repeats.
 
-    One half of the repeats is compared with the other as a layer is with a population; the mean over halvings goes
-    through the Spearman-Brown formula.
-
-    Parameters
-    ----------
-    metric : SimilarityMetric
-    halves : means of the halves, each (n_stimuli, n_neuroids); stimuli for which some response is missing are left out
-        of that halving.
+    By the metric's own `reliability` where it has one, else by `spearman_brown_of_halves`. Stimuli that lack a response
+    in one of the halves are left out of that halving.
 
     Returns
     -------
     Similarity or None
-        Influences are about both halves; those of neuroids by leaving every group out of the first few halvings. None
-        where no halving has enough stimuli left.
+        None where no halving keeps half of the stimuli.
     """
-    whole = [(first, second, np.isfinite(first + second).all(axis=1)) for first, second in halves]
-    usable = [each for each in whole if each[2].mean() >= 0.5]
-    if not usable:
+    of_halves = metric.reliability or partial(spearman_brown_of_halves, metric)
+    found = []
+    for first, second in target.halves:
+        rows = np.isfinite(first + second).all(axis=1)
+        if rows.mean() >= 0.5:
+            each = of_halves(first[rows], second[rows], target.responses[rows])
+            by_stimulus = np.zeros(len(rows))
+            by_stimulus[rows] = each.by_stimulus * len(rows) / rows.sum()
+            found.append(replace(each, by_stimulus=by_stimulus))
+    if not found:
         return None
-    found = [_between_halves(metric, *each) for each in usable]
-    r = float(np.mean([each.value for each in found]))
-    by_stimulus = np.zeros(len(halves[0][0]))
-    for (_, _, rows), each in zip(usable, found, strict=True):
-        by_stimulus[rows] += each.by_stimulus * len(rows) / rows.sum() / len(found)
-    groups = groups_of(halves[0][0].shape[1], len(found[0].by_neuroid))
-    left = np.array([_without(metric, usable[:_JACKKNIFED_HALVINGS], group) for group in groups])
-    by_neuroid = (len(groups) - 1) * (left.mean() - left) if len(groups) > 1 else np.zeros(1)
-    slope = 2.0 / (1.0 + r) ** 2
-    return Similarity(float(spearman_brown(np.array(r))), slope * by_stimulus, slope * by_neuroid)
+    return Similarity(
+        float(np.mean([each.value for each in found])),
+        np.mean([each.by_stimulus for each in found], axis=0),
+        np.mean([each.by_neuroid for each in found], axis=0),
+    )
 
 
-def _without(metric: SimilarityMetric, usable: Sequence[tuple[Array, Array, Array]], group: Indices) -> float:
-    if usable[0][0].shape[1] == len(group):
-        return float("nan")
-    less = [(np.delete(first, group, 1), np.delete(second, group, 1), rows) for first, second, rows in usable]
-    return float(np.mean([_between_halves(metric, *each).value for each in less]))
+def spearman_brown_of_halves(metric: SimilarityMetric, first: Array, second: Array, whole: Array) -> Similarity:
+    """Return how alike two halves of the repeats are, corrected to the length of the whole.
 
-
-def _between_halves(metric: SimilarityMetric, first: Array, second: Array, rows: Array) -> Similarity:
-    gram = Gram.of(first[rows], [str(row) for row in np.flatnonzero(rows)])
-    return metric.compare(gram, np.arange(int(rows.sum())), metric.prepare(second[rows]))
+    One half is compared with the other as a layer is with a population. Influences of neuroids are twice those on one
+    side, since the metric does not tell the sides apart.
+    """
+    gram = Gram.of(first, [str(row) for row in range(len(first))])
+    found = metric.compare(gram, np.arange(len(first)), metric.prepare(second))
+    slope = 2.0 / (1.0 + found.value) ** 2
+    value = float(spearman_brown(np.array(found.value)))
+    return Similarity(value, slope * found.by_stimulus, 2.0 * slope * found.by_neuroid)
 
 
 def _complete(card: BenchmarkCard, metric: MetricCard, target: Target) -> Target:
@@ -214,12 +215,12 @@ def contributions(raw: float, influences: Sequence[Array]) -> Array:
 
 
 def _unit_ids(targets: Sequence[Target], measured: Measured) -> tuple[str, ...]:
-    """Return the neuroids, or "first..last" of every group of them."""
+    """Return the neuroids, or of every group its first and how many others."""
     names = []
     for target, found in zip(targets, measured, strict=True):
         for group in groups_of(len(target.neuroid_ids), len(found.by_neuroid)):
-            first, last = target.neuroid_ids[group[0]], target.neuroid_ids[group[-1]]
-            names.append(first if len(group) == 1 else f"{first}..{last}")
+            first, n_others = target.neuroid_ids[group[0]], len(group) - 1
+            names.append(f"{first} and {n_others} others" if n_others else first)
     return tuple(names)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from alignment.contracts import Array, Indices, Similarity, SimilarityMetric
-from alignment.kernels import Kernel, Population, cka, population
+from alignment.kernels import Kernel, Population, cka, cka_reliability, population
 
 if TYPE_CHECKING:
     from alignment.gram import Gram
@@ -65,6 +65,7 @@ ENTRIES = (
         prepare=partial(population, debiased=True),
         compare=partial(compare, debiased=True),
         reference=reference,
+        reliability=cka_reliability,
         **_SHARED,
     ),
     SimilarityMetric(
