@@ -52,7 +52,7 @@ def to_json(scores: Sequence[Score], provenance: Mapping[str, Any]) -> str:
         See `provenance`.
     """
     return (
-        json.dumps(_strict({"scores": [asdict(score) for score in scores], "provenance": provenance}), indent=2) + "\n"
+        json.dumps(strict({"scores": [asdict(score) for score in scores], "provenance": provenance}), indent=2) + "\n"
     )
 
 
@@ -67,8 +67,8 @@ def to_csv(scores: Sequence[Score]) -> str:
         row: dict[str, Any] = {name: getattr(score, name) for name in names}
         for name in _PAIRS:
             row[f"{name}_low"], row[f"{name}_high"] = row.pop(name) or (None, None)
-        row["details"] = json.dumps(_strict(row["details"])) if row["details"] else None
-        writer.writerow(_strict(row))
+        row["details"] = json.dumps(strict(row["details"])) if row["details"] else None
+        writer.writerow(strict(row))
     return text.getvalue()
 
 
@@ -203,14 +203,14 @@ def check_writable(path: Path, option: str) -> None:
         )
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """Return `value` with tuples as lists and numbers that JSON does not know as None."""
     if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
+        return {str(key): strict(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):  # replicates: six digits are more than they are sure of
-        return [_strict(item) if item.ndim else _strict(float(f"{item:.6g}")) for item in value]
+        return [strict(item) if item.ndim else strict(float(f"{item:.6g}")) for item in value]
     if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
+        return [strict(item) for item in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return str(value) if isinstance(value, Path) else value
