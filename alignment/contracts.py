@@ -56,9 +56,14 @@ class MetricCard:
         """The kind of benchmark it is made for."""
         raise NotImplementedError
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """All kinds of benchmark it can score."""
+        return (self.kind,)
+
     def fits(self, card: BenchmarkCard) -> bool:
         """Return whether it can score a benchmark."""
-        return card.kind == self.kind
+        return card.kind in self.kinds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,9 +229,10 @@ class GeometryMetric(MetricCard):
         """Geometries."""
         return "geometry"
 
-    def fits(self, card: BenchmarkCard) -> bool:
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
         """Geometries, and recordings, whose dissimilarities are computed from the responses."""
-        return card.kind == self.kind or (card.kind == "recording" and self.expansion is not None)
+        return ("geometry",) if self.expansion is None else ("geometry", "recording")
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def list_benchmarks(
 
 @app.command("metrics", epilog=console.examples("ventral list metrics", "ventral list metrics --json"))
 def metrics(json: Json = False, search: Search = None) -> None:
-    """List metrics: what they fit, their range, and what they ignore or notice."""
+    """List metrics: what they score, their range and direction, how a ceiling enters, what they ignore and notice."""
     cards = [card for card in alignment.list_metrics() if (search or "").lower() in card.name.lower()]
     console.report_broken("metric", alignment.METRICS.broken)
     if json:
@@ -136,12 +136,14 @@ def metrics(json: Json = False, search: Search = None) -> None:
                 "name": card.name,
                 "version": card.version,
                 "kind": card.kind,
+                "kinds": list(card.kinds),
                 "measure": card.measure,
                 "description": card.description,
                 "citation": card.citation,
                 "parameters": {key: _plain(value) for key, value in card.parameters.items()},
                 "value_range": [bound if math.isfinite(bound) else None for bound in card.value_range],
                 "higher_is_better": card.higher_is_better,
+                "ceiled_rule": card.ceiled_rule,
                 "invariant_to": list(card.invariant_to),
                 "sensitive_to": list(card.sensitive_to),
             }
@@ -152,14 +154,15 @@ def metrics(json: Json = False, search: Search = None) -> None:
     if not cards:
         _note_none("metric", search)
         return
-    table = console.table("Metrics", "name", "for", "what", "range", "ignores", "notices")
+    table = console.table("Metrics", "name", "for", "what", "range", "ceiled by", "ignores", "notices")
     for card in cards:
         low, high = card.value_range
         table.add_row(
             card.name,
-            card.kind,
+            ", ".join(card.kinds),
             card.description,
-            f"{low:g} to {high:g}",
+            f"{low:g} to {high:g}, {'higher' if card.higher_is_better else 'lower'} is better",
+            card.ceiled_rule or "no ceiling",
             ", ".join(card.invariant_to),
             ", ".join(card.sensitive_to),
         )
