@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 
+from alignment.contracts import MetricCard
 from alignment.layers import LayerChoice, commit
 from alignment.reduction import Reducer, Resources
 from alignment.scores import LayerProfile, Score
@@ -57,6 +58,7 @@ class Job(ABC):
     """
 
     card: BenchmarkCard
+    metric: MetricCard
     layers: tuple[Layer, ...] = ()
     choice: str = "user"
     profile: LayerProfile | None = None
@@ -142,7 +144,8 @@ def commit_layers(trials: Mapping[int, Job], run: Run) -> dict[int, LayerChoice]
     chosen = {}
     for key, trial in trials.items():
         profile = LayerProfile(trial.card.name, tuple(layer.name for layer in blocks), tuple(raw[id(trial)]))
-        name = commit(profile)
+        sign = 1.0 if trial.metric.higher_is_better else -1.0
+        name = commit(replace(profile, raw=tuple(sign * each for each in profile.raw)))
         layer = next(layer for layer in blocks if layer.name == name)
         chosen[key] = LayerChoice(layer, f"committed on {trial.card.name}", profile)
     return chosen

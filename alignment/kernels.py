@@ -228,6 +228,17 @@ def jackknife(deleted: Array) -> Array:
     return np.asarray((len(deleted) - 1) * (deleted.mean() - deleted))
 
 
+def groups_of(n_neuroids: int, n_groups: int) -> list[Indices]:
+    """Return the neuroids of every group that a `Similarity.by_neuroid` of length `n_groups` is about.
+
+    Each neuroid alone, in order, if there are as many groups; else dealt at random, but always in the same way.
+    """
+    order = np.arange(n_neuroids)
+    if n_groups < n_neuroids:
+        order = np.random.default_rng(0).permutation(n_neuroids)
+    return np.array_split(order, n_groups)
+
+
 def _ratio(numerator: Array, squared: Array) -> Array:
     return np.asarray(numerator / np.sqrt(np.where(squared > 0, squared, np.nan)))
 
@@ -245,9 +256,9 @@ def cka_reliability(first: Array, second: Array, whole: Array) -> Similarity:
     -----
     Noise that is independent between presentations adds nothing, on average, to products of different stimuli, hence
     nothing to the debiased HSIC of the responses with a layer, nor to that of two halves with each other: both are
-    those of the noise-free responses. It does add to HSIC(L, L), by 2 tr(C N) + tr(N N) with C the covariance of the signals
-    and N that of the noise of the mean; the CKA of the noise-free population with the recorded one is therefore the
-    root of this ratio. Spearman-Brown of the CKA between halves would have 2 tr(N N) there and be too small.
+    those of the noise-free responses. It does add to HSIC(L, L), by 2 tr(C N) + tr(N N) with C the covariance of the
+    signals and N that of the noise of the mean; the CKA of the noise-free population with the recorded one is therefore
+    the root of this ratio. Spearman-Brown of the CKA between halves would have 2 tr(N N) there and be too small.
     """
     one, two, brain = Kernel.of(first), Kernel.of(second), population(whole, debiased=True)
     assert two.features is not None

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from alignment.contracts import Array, GeometryMetric, Indices, MetricCard, Similarity, SimilarityMetric
+from alignment.contracts import Array, GeometryMetric, MetricCard, Similarity, SimilarityMetric
 from alignment.crossval import Target, make_target
 from alignment.gram import GRAM, Gram
 from alignment.jobs import Job, Need
+from alignment.kernels import groups_of as groups_of
 from alignment.scores import Evidence, Score, pairing_key
 from alignment.statistics import summarise
 from benchmarks.ceilings import ceiled, spearman_brown
@@ -97,17 +98,6 @@ class SimilarityJob(Job):
         """Return the finished score of one layer."""
         (layer,) = layers
         return _score_of(model, self, layer, measured, n_bootstrap)
-
-
-def groups_of(n_neuroids: int, n_groups: int) -> list[Indices]:
-    """Return the neuroids of every group that a `Similarity.by_neuroid` of length `n_groups` is about.
-
-    Each neuroid alone, in order, if there are as many groups; else dealt at random, but always in the same way.
-    """
-    order = np.arange(n_neuroids)
-    if n_groups < n_neuroids:
-        order = np.random.default_rng(0).permutation(n_neuroids)
-    return np.array_split(order, n_groups)
 
 
 def reliability(metric: SimilarityMetric, target: Target) -> Similarity | None:
