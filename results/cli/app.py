@@ -14,6 +14,8 @@ from typer.core import TyperGroup
 
 from model_zoo.errors import VentralError
 from results.cli import cache, console, data, doctor, listing
+from results.cli.compare import EXAMPLES as COMPARE_EXAMPLES
+from results.cli.compare import compare
 from results.cli.describe import describe
 from results.cli.layers import EXAMPLES as LAYERS_EXAMPLES
 from results.cli.layers import layers
@@ -69,6 +71,7 @@ def ventral(
 
 
 app.command("score", epilog=SCORE_EXAMPLES)(score)
+app.command("compare", epilog=COMPARE_EXAMPLES)(compare)
 app.command("layers", epilog=LAYERS_EXAMPLES)(layers)
 app.command(
     "describe",
