@@ -111,6 +111,20 @@ def test_more_components_than_the_rank_are_the_rank():
             np.testing.assert_allclose(least_squares(basis, responses[:40]), expected, atol=1e-8)
 
 
+@pytest.mark.parametrize("n_features", [1000, 60])
+def test_the_rounding_of_float32_features_is_no_dimension(n_features):
+    """A linear layer behind a narrow one has the narrow one's rank, whichever form its similarities have."""
+    rng = np.random.default_rng(0)
+    narrow = np.maximum(rng.normal(size=(120, 40)), 0) * np.geomspace(1, 0.1, 40)
+    layer = (narrow @ rng.normal(size=(40, n_features)) + 3.0).astype(np.float32)
+    gram = Gram.of(layer, [f"s{row}" for row in range(120)])
+    assert (gram.features is None) == (n_features == 1000)
+    basis = spectrum(gram.split(np.arange(100), np.arange(100, 120)))
+    assert basis.values.shape == (40,)
+    responses = narrow @ rng.normal(size=(40, 3))
+    np.testing.assert_allclose(least_squares(basis, responses[:100]), responses[100:], atol=1e-3 * responses.std())
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("form", ["dual", "primal"])
 @pytest.mark.parametrize("per_target", [False, True])
