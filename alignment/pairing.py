@@ -45,6 +45,8 @@ class Replicates:
         both. Their sum counts the noise of single responses twice: it is scaled, by one factor for all models, until
         differences of two models have on average the variance that `two_way_test` gives them.
         """
+        if self.draws.shape[2] < 2:
+            return np.full((len(self.draws), 0), np.nan)
         centred = self.draws - self.draws.mean(axis=2, keepdims=True)
         summed = centred[:, :2].sum(axis=1)
         pairs = list(combinations(range(len(centred)), 2))

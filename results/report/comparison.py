@@ -81,7 +81,7 @@ def matrix(comparison: Comparison) -> Any:
     models = list(comparison.models)
     for number, (_, row) in enumerate(rows):
         values, texts = cells(row, models)
-        most = max((abs(value) for line in values for value in line if math.isfinite(value)), default=0.0) or 1.0
+        most = scale_of(values)
         better = 1 if row.higher_is_better else -1
         figure.add_trace(
             go.Heatmap(
@@ -101,10 +101,15 @@ def cells(row: Row, models: list[str]) -> tuple[list[list[float]], list[list[str
     found: dict[tuple[str, str], tuple[float, Difference]] = {}
     for each in row.differences:
         found[each.first, each.second] = each.value, each
-        found[each.second, each.first] = -each.value, each
+        found[each.second, each.first] = 0.0 - each.value, each
     values = [[found[one, other][0] if one != other else math.nan for other in models] for one in models]
     texts = [[_text(*found[one, other]) if one != other else "" for other in models] for one in models]
     return values, texts
+
+
+def scale_of(values: list[list[float]]) -> float:
+    """Return the value at which colours end: beyond the largest difference, so that text on them can be read."""
+    return 1.7 * max((abs(value) for line in values for value in line if math.isfinite(value)), default=0.0) or 1.0
 
 
 def _text(value: float, difference: Difference) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import math
 from typing import Any
 
 from alignment.comparison import Comparison
 from alignment.standings import Row
-from results.report.comparison import cells, rows_of
+from results.report.comparison import cells, rows_of, scale_of
 
 _VALUE, _RANK = "#0b5a8a", "#b35806"
 
@@ -55,7 +54,7 @@ def _points(panel: Any, triples: list[tuple[float, float, float]], colour: str, 
 
 def _matrix(panel: Any, row: Row, models: list[str]) -> None:
     values, texts = cells(row, models)
-    most = max((abs(value) for line in values for value in line if math.isfinite(value)), default=0.0) or 1.0
+    most = scale_of(values)
     panel.imshow(values, cmap="RdBu" if row.higher_is_better else "RdBu_r", vmin=-most, vmax=most, aspect="auto")
     for line, found in enumerate(texts):
         for column, text in enumerate(found):
