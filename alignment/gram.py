@@ -15,9 +15,11 @@ from alignment.linear_maps import System, centre_features, centre_gram
 from alignment.reduction import Arrays, Reducer, Resources, reduced, refuse_non_finite
 from alignment.spill import BLOCK
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
+from model_zoo.errors import ResourceError
 from model_zoo.extraction import Progress
 
-_TILE = 1024  # rows of K that are multiplied and summed at a time
+_TILE = 400  # rows of K that are multiplied and summed at a time: short enough to leave out most of a triangle
+_LOWEST, _HIGHEST = 1e-10, 1e15  # largest deviation in a block, beyond which float32 squares are out of range
 _REVISION = "gram-2"  # raise when the same inputs would give another K
 
 
@@ -54,10 +56,10 @@ class Gram:
         row_sums = features.sum(axis=1, dtype=np.float64)
         if n_features < n_stimuli:
             return cls(tuple(stimulus_ids), n_features, row_sums, features=np.array(features))
-        matrix, edges = np.zeros((n_stimuli, n_stimuli)), np.zeros(n_stimuli)
+        sums = HostSums(n_stimuli)
         for start in range(0, n_features, BLOCK):
-            edges += _add_products(matrix, features[:, start : start + BLOCK])
-        return cls(tuple(stimulus_ids), n_features, row_sums, matrix=_complete(matrix, edges))
+            sums.add(features[:, start : start + BLOCK])
+        return cls(tuple(stimulus_ids), n_features, row_sums, matrix=sums.matrix())
 
 
 @contextlib.contextmanager
@@ -78,24 +80,130 @@ class _GramReduction:
 
     def __init__(self, layer: Layer, stimulus_ids: tuple[str, ...], device: str) -> None:
         self._layer, self._n = layer, len(stimulus_ids)
-        self._row_sums, self._edges = np.zeros(self._n), np.zeros(self._n)
+        self._row_sums = np.zeros(self._n)
         self._columns: list[Floats] = []
         self._narrow = layer.n_features < self._n
-        self._matrix = np.zeros((0, 0) if self._narrow else (self._n, self._n))
+        self._sums: HostSums | DeviceSums | None = None
+        if not self._narrow:
+            self._sums = HostSums(self._n) if device == "cpu" else DeviceSums(self._n, device)
 
     def add(self, block: Floats, start: int) -> None:
         self._row_sums += block.sum(axis=1, dtype=np.float64)
-        if self._narrow:
+        if self._sums is None:
             self._columns.append(np.array(block))
         else:
-            self._edges += _add_products(self._matrix, block)
+            self._sums.add(block)
 
     def finish(self) -> dict[str, npt.NDArray[Any]]:
         refuse_non_finite(self._layer, int((~np.isfinite(self._row_sums)).sum()), self._n)
         kept = {"row_sums": self._row_sums, "n_features": np.array(self._layer.n_features)}
-        if self._narrow:
+        if self._sums is None:
             return {**kept, "features": np.concatenate(self._columns, axis=1)}
-        return {**kept, "matrix": _complete(self._matrix, self._edges)}
+        return {**kept, "matrix": self._sums.matrix()}
+
+
+class HostSums:
+    """K from blocks of features, multiplied on the CPU.
+
+    The products of float32 features are taken in float32 about the block's mean stimulus, where they keep their
+    precision; what the mean contributes is added in float64. Values whose squares leave the range of float32 are
+    multiplied in float64. Only the upper triangle is multiplied.
+    """
+
+    def __init__(self, n_stimuli: int) -> None:
+        self._triangle = np.zeros((n_stimuli, n_stimuli))
+        self._edges = np.zeros(n_stimuli)  # e, of which e_i + e_j belongs to every entry
+
+    def add(self, block: Floats) -> None:
+        """Add the products of a block of shape (n_stimuli, n_columns)."""
+        mean = block.mean(axis=0, dtype=np.float64).astype(block.dtype)  # (n_columns,)
+        centred = block - mean
+        peak = max(float(centred.max()), -float(centred.min()))
+        if not _LOWEST < peak < _HIGHEST:
+            centred = centred.astype(np.float64)
+        for start in range(0, len(centred), _TILE):
+            stop = start + _TILE
+            self._triangle[start:stop, start:] += centred[start:stop] @ centred[start:].T
+        self._edges += (centred @ mean).astype(np.float64) + float(np.dot(mean, mean.astype(np.float64))) / 2
+
+    def matrix(self) -> Array:
+        """Return K, (n_stimuli, n_stimuli); nothing can be added afterwards."""
+        return _complete(self._triangle, self._edges)
+
+
+class DeviceSums:
+    """K from blocks of features, multiplied on an accelerator the way `HostSums` does it.
+
+    Products of float32 are made without TensorFloat-32 and summed in float64: on the device, or on the CPU where the
+    device has no float64 (mps). Blocks of float64, and those out of range, are multiplied where the sums are.
+
+    Parameters
+    ----------
+    n_stimuli : int
+    device : str
+        Name of a torch device. "cpu" takes the same way without an accelerator.
+
+    Raises
+    ------
+    ResourceError
+        The device has too little memory.
+    """
+
+    def __init__(self, n_stimuli: int, device: str) -> None:
+        import torch
+
+        self._device = torch.device(device)
+        home = torch.device("cpu") if self._device.type == "mps" else self._device
+        with _enough_memory(device):
+            self._triangle = torch.zeros((n_stimuli, n_stimuli), dtype=torch.float64, device=home)
+        self._edges = self._triangle.new_zeros(n_stimuli)
+
+    def add(self, block: Floats) -> None:
+        """Add the products of a block of shape (n_stimuli, n_columns)."""
+        import torch
+
+        sums = self._triangle
+        with _enough_memory(str(self._device)), _without_tf32():
+            values = torch.from_numpy(block).to(self._device if block.dtype == np.float32 else sums.device)
+            mean = values.to(sums).mean(dim=0).to(values)  # (n_columns,)
+            centred = values - mean
+            if not _LOWEST < float(centred.abs().max()) < _HIGHEST:
+                centred, mean = centred.to(sums), mean.to(sums)
+            for start in range(0, len(centred), _TILE):
+                stop = start + _TILE
+                sums[start:stop, start:] += (centred[start:stop] @ centred[start:].T).to(sums)
+            self._edges += (centred @ mean).to(sums) + mean.to(sums).square().sum() / 2
+
+    def matrix(self) -> Array:
+        """Return K, (n_stimuli, n_stimuli), on the CPU; nothing can be added afterwards."""
+        return _complete(self._triangle.cpu().numpy(), self._edges.cpu().numpy())
+
+
+@contextlib.contextmanager
+def _without_tf32() -> Iterator[None]:
+    import torch
+
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@contextlib.contextmanager
+def _enough_memory(device: str) -> Iterator[None]:
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            f"device {device}",
+            expected="memory for the products of all stimuli",
+            got="too little",
+            next_step="use another --device, or free memory on it",
+        ) from error
 
 
 def _restore(stimulus_ids: tuple[str, ...], arrays: Arrays) -> Gram:
@@ -109,29 +217,6 @@ def _working_bytes(n_stimuli: int) -> int:
 
 
 GRAM = Reducer(_REVISION, _GramReduction, _restore, _working_bytes)
-
-
-def _add_products(matrix: Array, block: Floats) -> Array:
-    """Add block block^T to the upper triangle of `matrix`, but for what `_complete` adds once for all blocks.
-
-    The products of float32 features are taken in float32 about the block's mean stimulus, where they keep their
-    precision; what the mean contributes is added in float64. Values whose squares leave the range of float32 are
-    multiplied in float64.
-
-    Returns
-    -------
-    array of shape (n_stimuli,)
-        e, of which e_i + e_j belongs to every entry.
-    """
-    mean = block.mean(axis=0, dtype=np.float64).astype(block.dtype)  # (n_columns,)
-    centred = block - mean
-    peak = max(float(centred.max()), -float(centred.min()))
-    if not 1e-10 < peak < 1e15:
-        centred = centred.astype(np.float64)
-    for start in range(0, len(centred), _TILE):
-        stop = start + _TILE
-        matrix[start:stop, start:] += centred[start:stop] @ centred[start:].T
-    return np.asarray((centred @ mean).astype(np.float64) + float(np.dot(mean, mean.astype(np.float64))) / 2)
 
 
 def _complete(matrix: Array, edges: Array) -> Array:

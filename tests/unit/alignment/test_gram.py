@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from alignment.gram import Gram, gram_matrices
+from alignment.gram import GRAM, DeviceSums, Gram, HostSums, gram_matrices
 from alignment.reduction import Resources
 from alignment.spill import BLOCK, Slice, Spill, plan_passes
 from benchmarks.stimuli import from_arrays
@@ -256,3 +257,86 @@ def test_float64_features_are_multiplied_in_float64():
     features = np.random.default_rng(0).normal(size=(50, BLOCK + 5))
     gram = Gram.of(features, [str(i) for i in range(50)])
     np.testing.assert_allclose(gram.matrix, features @ features.T, rtol=1e-12, atol=1e-10)
+
+
+@pytest.fixture
+def tf32_allowed() -> Iterator[None]:
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    yield
+    torch.backends.cuda.matmul.allow_tf32 = before
+
+
+KINDS = [(0.0, 1.0), (300.0, 1.0), (-1e4, 1e-2), (0.0, 1e18), (0.0, 1e-18), (5.0, 0.0)]
+
+
+def _fold(sums: HostSums | DeviceSums, features: np.ndarray) -> np.ndarray:
+    for start in range(0, features.shape[1], BLOCK):
+        sums.add(features[:, start : start + BLOCK])
+    return sums.matrix()
+
+
+def _as_on_the_host(device: str, mean: float, scale: float, kind: type, n_stimuli: int = 90) -> None:
+    rng = np.random.default_rng(0)
+    features = (mean + scale * rng.normal(size=(n_stimuli, 2 * BLOCK + 5))).astype(kind)
+    found, host = _fold(DeviceSums(n_stimuli, device), features), _fold(HostSums(n_stimuli), features)
+    np.testing.assert_array_equal(found, found.T)
+    np.testing.assert_allclose(found, host, rtol=1e-6, atol=1e-6 * np.abs(host).max())
+    wide = features.astype(np.float64) - features.astype(np.float64).mean(axis=0)
+    exact, tolerance = _centred(wide @ wide.T), 1e-12 if kind is np.float64 else 1e-7
+    np.testing.assert_allclose(
+        _centred(found), exact, atol=tolerance * np.abs(exact).max() + 1e-12 * mean**2 * features.shape[1]
+    )
+
+
+@pytest.mark.parametrize(("mean", "scale"), KINDS)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_the_way_of_accelerators_gives_the_products_of_the_host(mean, scale, kind):
+    _as_on_the_host("cpu", mean, scale, kind)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("mean", "scale"), KINDS)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.usefixtures("tf32_allowed")
+def test_cuda_gives_the_products_of_the_host_even_where_tf32_was_allowed(mean, scale, kind):
+    _as_on_the_host("cuda", mean, scale, kind, n_stimuli=1000)
+    assert torch.backends.cuda.matmul.allow_tf32
+
+
+def test_triangles_of_several_tiles_are_complete():
+    features = np.random.default_rng(0).normal(size=(950, 1200)).astype(np.float32)
+    wide = features.astype(np.float64)
+    for sums in (HostSums(950), DeviceSums(950, "cpu")):
+        np.testing.assert_allclose(_fold(sums, features), wide @ wide.T, atol=1e-3)
+
+
+@pytest.mark.parametrize("n_features", [20, BLOCK + 30])
+def test_a_device_that_is_not_the_host_takes_the_way_of_accelerators(n_features):
+    features = np.random.default_rng(0).normal(size=(40, n_features)).astype(np.float32)
+    ids = tuple(str(number) for number in range(40))
+    kept = []
+    for device in ("cpu", "cpu:0"):
+        reduction = GRAM.begin(Layer("l", (n_features,), "Linear", 0, True), ids, device)
+        for start in range(0, n_features, BLOCK):
+            reduction.add(features[:, start : start + BLOCK], start)
+        kept.append(GRAM.restore(ids, reduction.finish()))
+    expected = _matrix(kept[0])
+    np.testing.assert_allclose(_matrix(kept[1]), expected, rtol=1e-6, atol=1e-6 * expected.max())
+    np.testing.assert_array_equal(kept[1].row_sums, kept[0].row_sums)
+    for device, kind in (("cpu", HostSums), ("cpu:0", DeviceSums)) if n_features > 40 else ():
+        assert type(GRAM.begin(Layer("l", (n_features,), "Linear", 0, True), ids, device)._sums) is kind
+
+
+@pytest.mark.usefixtures("tf32_allowed")
+def test_a_device_without_room_says_what_to_do_and_tf32_is_put_back(monkeypatch):
+    sums = DeviceSums(40, "cpu")
+
+    def full(*_):
+        assert not torch.backends.cuda.matmul.allow_tf32
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "from_numpy", full)
+    with pytest.raises(ResourceError, match=r"device cpu: .*too little; use another --device"):
+        sums.add(np.zeros((40, 3), np.float32))
+    assert torch.backends.cuda.matmul.allow_tf32
