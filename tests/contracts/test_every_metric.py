@@ -1,5 +1,9 @@
-"""Every regression metric does what its card claims. Each audit is also run on a card made to fail it."""
+"""Every regression and every banded metric does what its card claims. Each audit is also run on cards made to fail it.
 
+A banded metric is given the same features, cut into two layers, and transformations are applied to each of them.
+"""
+
+import functools
 import inspect
 import json
 from collections.abc import Callable, Iterator
@@ -9,10 +13,12 @@ import numpy as np
 import pytest
 
 from alignment import METRICS, list_metrics
-from alignment.contracts import RegressionMetric
+from alignment.contracts import BandedMetric, RegressionMetric
 from alignment.gram import Gram
+from benchmarks.ceilings import CEILED_RULES
 
-CARDS = tuple(card for card in list_metrics() if isinstance(card, RegressionMetric))
+Card = RegressionMetric | BandedMetric
+CARDS = tuple(card for card in list_metrics() if isinstance(card, Card))
 N_STIMULI, N_NEUROIDS = 80, 6
 WIDE, NARROW = 200, 30  # more and fewer features than stimuli: both forms of a Gram
 TRAIN, TEST = np.arange(0, 64), np.arange(64, N_STIMULI)
@@ -27,10 +33,28 @@ def data(n_features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(features, dtype=np.float32).astype(float), signal + noise
 
 
-def predict(card: RegressionMetric, features: np.ndarray, responses: np.ndarray, train=TRAIN, test=TEST) -> np.ndarray:
-    """Return the card's predictions of `test`, fitted on `train`."""
-    ids = [f"s{row}" for row in range(len(features))]
-    return card.predict(Gram.of(features, ids), train, test, responses[train])
+def layers(card: Card, features: np.ndarray) -> list[np.ndarray]:
+    """Return the features as the card takes them: one layer, or two of which the first is the narrower."""
+    return [features] if isinstance(card, RegressionMetric) else np.split(features, [features.shape[1] // 3], axis=1)
+
+
+def given(card: Card, per_layer: list) -> object:
+    """Return what is passed for one layer, or for all."""
+    return per_layer[0] if isinstance(card, RegressionMetric) else per_layer
+
+
+def parts(card: Card, each: list[np.ndarray], responses: np.ndarray, train=TRAIN, test=TEST) -> np.ndarray:
+    """Return what the card predicts of `test`, fitted on `train`, from its layers."""
+    grams = [Gram.of(features, [f"s{row}" for row in range(len(features))]) for features in each]
+    return card.predict(given(card, grams), train, test, responses[train])
+
+
+def predict(card: Card, features: np.ndarray, responses: np.ndarray, train=TRAIN, test=TEST) -> np.ndarray:
+    """Return the card's predictions, (n_test, n_neuroids)."""
+    found = parts(card, layers(card, features), responses, train, test)
+    if isinstance(card, RegressionMetric):
+        return found
+    return found.sum(axis=0) + np.nanmean(responses[train], axis=0)
 
 
 def median_r(predicted: np.ndarray, measured: np.ndarray) -> float:
@@ -62,58 +86,63 @@ TRANSFORMS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], tuple[int, ...]]
 }
 
 
-def differences(card: RegressionMetric, name: str) -> Iterator[float]:
+def differences(card: Card, name: str) -> Iterator[float]:
     """Yield, for every width claimed, how much a transformation changes the predictions, relative to their spread."""
     transform, widths = TRANSFORMS[name]
     for n_features in widths:
         features, responses = data(n_features)
-        before, after = (predict(card, each, responses) for each in (features, transform(features)))
-        yield float(np.abs(before - after).max() / responses.std())
+        before = layers(card, features)
+        change = parts(card, before, responses) - parts(card, [transform(each) for each in before], responses)
+        yield float(np.abs(change).max() / responses.std())
 
 
-def audit_facts(card: RegressionMetric) -> None:
-    """Words say something; parameters can be recorded; the range is a range."""
-    for text in (card.name, card.description, card.citation):
+def audit_facts(card: Card) -> None:
+    """Words say something; parameters can be recorded; the range is a range; the ceiling rule is known."""
+    for text in (card.name, card.description, card.citation, card.measure):
         assert isinstance(text, str)
         assert text.strip()
     assert card.version >= 1
     assert json.loads(json.dumps(dict(card.parameters), allow_nan=False)) is not None
     assert card.value_range[0] < card.value_range[1]
+    assert card.ceiled_rule is None or card.ceiled_rule in CEILED_RULES
 
 
-def audit_claims_are_known(card: RegressionMetric) -> None:
+def audit_claims_are_known(card: Card) -> None:
     """Every claimed invariance and sensitivity is one these audits can test, and none is both."""
     assert set(card.invariant_to) | set(card.sensitive_to) <= set(TRANSFORMS)
     assert not set(card.invariant_to) & set(card.sensitive_to)
     assert "stimulus order" in card.sensitive_to
 
 
-def audit_reference(card: RegressionMetric) -> None:
+def audit_reference(card: Card) -> None:
     """Predictions equal the slow reference's, for wide and narrow layers."""
     for n_features in (WIDE, NARROW):
         features, responses = data(n_features)
-        expected = card.reference(features[TRAIN], responses[TRAIN], features[TEST])
-        found = predict(card, features, responses)
-        assert found.shape == (len(TEST), N_NEUROIDS)
+        each = layers(card, features)
+        train, test = (given(card, [layer[rows] for layer in each]) for rows in (TRAIN, TEST))
+        expected, found = card.reference(train, responses[TRAIN], test), parts(card, each, responses)
+        assert found.shape == expected.shape
+        assert found.shape[-2:] == (len(TEST), N_NEUROIDS)
         assert found.dtype == np.float64
         assert np.abs(found - expected).max() <= 1e-5 * responses.std()
 
 
-def audit_invariances(card: RegressionMetric) -> None:
+def audit_invariances(card: Card) -> None:
     """What the metric says it ignores leaves the predictions alone."""
     for name in card.invariant_to:
         assert max(differences(card, name)) <= 1e-4, name
 
 
-def audit_sensitivities(card: RegressionMetric) -> None:
+def audit_sensitivities(card: Card) -> None:
     """What the metric says it notices changes the predictions."""
     for name in card.sensitive_to:
         assert min(differences(card, name)) >= 1e-2, name
 
 
-def audit_leakage(card: RegressionMetric) -> None:
+def audit_leakage(card: Card) -> None:
     """Test responses are never passed, and a test stimulus is predicted the same whatever else is tested."""
-    assert list(inspect.signature(card.predict).parameters) == ["gram", "train", "test", "train_responses"]
+    first = "gram" if isinstance(card, RegressionMetric) else "grams"
+    assert list(inspect.signature(card.predict).parameters) == [first, "train", "test", "train_responses"]
     features, responses = data(WIDE)
     together = predict(card, features, responses)
     changed = responses.copy()
@@ -123,7 +152,7 @@ def audit_leakage(card: RegressionMetric) -> None:
     assert np.abs(alone - together).max() <= 1e-8 * responses.std()
 
 
-def audit_range(card: RegressionMetric) -> None:
+def audit_range(card: Card) -> None:
     """Good features score high and lie inside the stated range."""
     features, responses = data(NARROW)
     value = median_r(predict(card, features, responses), responses[TEST])
@@ -131,7 +160,7 @@ def audit_range(card: RegressionMetric) -> None:
     assert (value > 0.7) == card.higher_is_better
 
 
-def audit_shuffled(card: RegressionMetric) -> None:
+def audit_shuffled(card: Card) -> None:
     """Responses to shuffled stimuli cannot be predicted: the mean over ten shuffles is within noise of zero."""
     values = []
     for seed in range(10):
@@ -142,7 +171,7 @@ def audit_shuffled(card: RegressionMetric) -> None:
     assert abs(np.mean(values)) < 0.2
 
 
-def audit_missing_responses(card: RegressionMetric) -> None:
+def audit_missing_responses(card: Card) -> None:
     """A missing response costs that neuroid a training stimulus, and leaves the others alone."""
     features, responses = data(WIDE)
     holed = responses.copy()
@@ -170,7 +199,8 @@ AUDITS = (
 
 def test_no_metric_file_is_broken():
     assert METRICS.broken == ()
-    assert {"pls", "ridge", "ridgecv"} <= set(METRICS.names())
+    named = {"pls", "ridge", "ridgecv", "ridgecv-shared", "ridgegcv", "linear_predictivity", "pcr", "banded-ridge"}
+    assert named <= {card.name for card in CARDS}
 
 
 @pytest.mark.parametrize("audit", AUDITS, ids=lambda audit: audit.__name__)
@@ -179,63 +209,87 @@ def test_every_metric(card, audit):
     audit(card)
 
 
-SOUND = METRICS.get("ridge")
+SOUND = (METRICS.get("ridge"), METRICS.get("banded-ridge"))
 SECRET = {seed: data(NARROW, seed)[1] for seed in range(10)}
 
 
-def half_mean(gram, train, test, train_responses):
-    """Predict ridge's answer, minus its mean over whatever is tested."""
-    found = SOUND.predict(gram, train, test, train_responses)
-    return found - found.mean(axis=0) / 2
+def broken(wrong: Callable[..., np.ndarray]) -> Callable[[Card], dict[str, object]]:
+    """Return how a card changes whose `predict` is ``wrong(sound, gram, train, test, train_responses)``."""
+
+    def change(card: Card) -> dict[str, object]:
+        return {"predict": functools.wraps(card.predict)(functools.partial(wrong, card.predict))}
+
+    return change
 
 
-def constant(gram, train, test, train_responses):
+def half_mean(sound, gram, train, test, train_responses):
+    """Predict the sound answer, minus half its mean over whatever is tested."""
+    found = sound(gram, train, test, train_responses)
+    return found - found.mean(axis=-2, keepdims=True) / 2
+
+
+def constant(sound, gram, train, test, train_responses):
     """Ignore the features: the row number is the prediction."""
-    return np.repeat(test[:, None].astype(float), train_responses.shape[1], axis=1)
+    return np.zeros_like(sound(gram, train, test, train_responses)) + test[:, None]
 
 
-def remembering(gram, train, test, train_responses):
+def remembering(sound, gram, train, test, train_responses):
     """Know the responses from elsewhere, by finding the shuffle that fits the training stimuli."""
+    found = sound(gram, train, test, train_responses)
     for seed, known in SECRET.items():
         order = np.random.default_rng(100 + seed).permutation(N_STIMULI)
         if np.array_equal(known[order][train], train_responses):
-            return known[order][test]
-    return SOUND.predict(gram, train, test, train_responses)
+            return np.zeros_like(found) + known[order][test]
+    return found
 
 
-def nan_as_zero(gram, train, test, train_responses):
+def nan_as_zero(sound, gram, train, test, train_responses):
     """Propagate missing values."""
-    solved = SOUND.predict(gram, train, test, np.nan_to_num(train_responses))
-    return solved + 0 * train_responses.sum(axis=0)
+    return sound(gram, train, test, np.nan_to_num(train_responses)) + 0 * train_responses.sum(axis=0)
+
+
+def inexact(card):
+    """Change the reference by a thousandth."""
+    return {"reference": lambda x, y, z: np.asarray(card.reference(x, y, z)) * 1.001}
 
 
 BROKEN = (
-    (audit_facts, {"citation": ""}),
-    (audit_facts, {"parameters": {"alpha": float("nan")}}),
-    (audit_facts, {"value_range": (1.0, 1.0)}),
-    (audit_claims_are_known, {"invariant_to": ("phase of the moon",)}),
-    (audit_claims_are_known, {"sensitive_to": ()}),
-    (audit_reference, {"predict": METRICS.get("ridgecv").predict}),
-    (audit_reference, {"reference": lambda x, y, z: SOUND.reference(x, y, z).astype(np.float32) * 1.001}),
-    (audit_invariances, {"invariant_to": ("anisotropic scaling of features",)}),
-    (audit_invariances, {"invariant_to": ("isotropic scaling of features",)}),
-    (audit_sensitivities, {"sensitive_to": ("shift of features",)}),
-    (audit_sensitivities, {"predict": constant}),
-    (audit_leakage, {"predict": half_mean}),
-    (audit_leakage, {"predict": lambda gram, train, test, responses: SOUND.predict(gram, train, test, responses)}),
-    (audit_range, {"value_range": (0.0, 0.5)}),
-    (audit_range, {"predict": constant}),
-    (audit_shuffled, {"predict": remembering}),
-    (audit_missing_responses, {"predict": nan_as_zero}),
+    (audit_facts, lambda card: {"citation": ""}),
+    (audit_facts, lambda card: {"parameters": {"alpha": float("nan")}}),
+    (audit_facts, lambda card: {"value_range": (1.0, 1.0)}),
+    (audit_facts, lambda card: {"ceiled_rule": "r^2"}),
+    (audit_claims_are_known, lambda card: {"invariant_to": ("phase of the moon",)}),
+    (audit_claims_are_known, lambda card: {"sensitive_to": ()}),
+    (audit_claims_are_known, lambda card: {"invariant_to": card.sensitive_to}),
+    (audit_reference, broken(half_mean)),
+    (audit_reference, inexact),
+    (audit_invariances, lambda card: {"invariant_to": ("anisotropic scaling of features",)}),
+    (audit_invariances, lambda card: {"invariant_to": ("anisotropic scaling of fewer features than stimuli",)}),
+    (audit_sensitivities, lambda card: {"sensitive_to": ("shift of features",)}),
+    (audit_sensitivities, broken(constant)),
+    (audit_leakage, broken(half_mean)),
+    (
+        audit_leakage,
+        lambda card: {"predict": lambda x, train, test, responses: card.predict(x, train, test, responses)},
+    ),
+    (audit_range, lambda card: {"value_range": (0.0, 0.5)}),
+    (audit_range, broken(constant)),
+    (audit_shuffled, broken(remembering)),
+    (audit_missing_responses, broken(nan_as_zero)),
 )
 
 
-@pytest.mark.parametrize(
-    ("audit", "change"), BROKEN, ids=lambda value: getattr(value, "__name__", None) or "".join(value)
-)
-def test_every_audit_can_fail(audit, change):
+@pytest.mark.parametrize("sound", SOUND, ids=lambda card: card.name)
+@pytest.mark.parametrize(("audit", "change"), BROKEN, ids=lambda value: getattr(value, "__name__", None))
+def test_every_audit_can_fail(sound, audit, change):
     with pytest.raises((AssertionError, ValueError) if audit is audit_facts else AssertionError):
-        audit(replace(SOUND, **change))
+        audit(replace(sound, **change(sound)))
+
+
+def test_the_reference_of_a_banded_metric_tells_layers_apart():
+    sound = METRICS.get("banded-ridge")
+    with pytest.raises(AssertionError):
+        audit_reference(replace(sound, predict=lambda *rest: sound.predict(*rest)[::-1]))
 
 
 def test_every_audit_is_seen_to_fail():
