@@ -19,10 +19,11 @@ from alignment.contracts import Array, Expansion, Indices
 from alignment.rdms import n_stimuli_of, tau_a
 
 Transform = Callable[[Array], Array]
+Single = npt.NDArray[np.float32]
 Ranks = npt.NDArray[np.int32]
 
 _FLAT = 1e-12  # variance relative to the second moment below which an RDM counts as constant
-_BINS = 2**20  # distinct ranks of an RDM without some neuroids: a sort of each would cost more than all else
+_BINS = 2**16  # distinct ranks of an RDM without some neuroids: a sort of each would cost more than all else
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,13 @@ class Prepared:
     ----------
     entries : unit vector: one entry per pair, then, where the comparison knows diagonals, one per stimulus.
     squares : (n_stimuli,) sums of squared entries over every stimulus' pairs.
-    without : (n_groups, n_entries) float32, the same as `entries` without each group of neuroids.
+    without : per group of neuroids the same as `entries` without it, float32.
     sorted_pairs : how the pairs lie when sorted; of ranks only.
     """
 
     entries: Array = field(repr=False)
     squares: Array = field(repr=False)
-    without: npt.NDArray[np.float32] = field(repr=False)
+    without: tuple[Single, ...] = field(repr=False)
     sorted_pairs: SortedPairs | None = field(default=None, repr=False)
 
 
@@ -89,7 +90,7 @@ def over_stimuli(entries: Array, n_stimuli: int) -> Array:
 def prepare_product(transform: Transform, rdm: Array, without: Iterable[Array]) -> Prepared:
     """Return a brain's RDM (n_pairs,), and what it is without each group of neuroids, for `compare_product`."""
     entries = transform(rdm)
-    left = np.array([transform(each) for each in without], dtype=np.float32)
+    left = tuple(transform(each).astype(np.float32) for each in without)
     return Prepared(entries, over_stimuli(entries**2, n_stimuli_of(rdm)), left)
 
 
@@ -162,7 +163,7 @@ def prepare_ranks(rdm: Array, without: Iterable[Array]) -> Prepared:
     entries = np.empty(len(rdm))
     entries[pairs.order] = _undefined_as_nan(rdm, pairs.ranks)
     entries = scaled(entries)
-    left = np.array([scaled(_coarse_ranks(each)) for each in without], dtype=np.float32)
+    left = tuple(scaled(_coarse_ranks(each)).astype(np.float32) for each in without)
     return Prepared(entries, over_stimuli(entries**2, n_stimuli_of(rdm)), left, pairs)
 
 
@@ -194,7 +195,8 @@ def _coarse_ranks(rdm: Array) -> Array:
         return np.full(len(rdm), np.nan)
     bins = ((rdm - low) * ((_BINS - 1) / (high - low))).astype(np.int32)
     count = np.bincount(bins, minlength=_BINS)
-    return np.asarray((np.cumsum(count) - count / 2.0 - len(rdm) / 2.0)[bins])
+    ranks = np.cumsum(count) - count / 2.0 - len(rdm) / 2.0
+    return np.asarray(ranks.astype(rdm.dtype)[bins])
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,7 @@ def compare_signs(model: Array, brain: PreparedSigns) -> tuple[float, Array, Arr
     """
     n_pairs, n_stimuli = len(model), n_stimuli_of(model)
     mine, dense = _untied(model), _dense(model)
-    if mine is None or dense is None or brain.ranks is None:
+    if mine is None or dense is None or brain.ranks is None or n_pairs < 2:
         return float("nan"), np.full(n_stimuli, np.nan), np.full(len(brain.without), np.nan)
     in_all = n_pairs * (n_pairs - 1.0)
     concordance = _concordance(mine, brain.ranks)
@@ -294,9 +296,10 @@ def _smaller_before(sequence: Ranks) -> Ranks:
     return found[sequence]
 
 
-def _of_groups(without: npt.NDArray[np.float32], entries: Array) -> Array:
+def _of_groups(without: tuple[Single, ...], entries: Array) -> Array:
     """Return the similarity (n_groups,) with the RDM without each group of neuroids."""
-    return np.asarray(without @ entries.astype(np.float32), dtype=np.float64)
+    single = entries.astype(np.float32)
+    return np.array([float(each @ single) for each in without])
 
 
 def _centred(influence: Array) -> Array:

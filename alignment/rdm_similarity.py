@@ -20,6 +20,7 @@ from alignment.contracts import (
 )
 from alignment.gram import Gram
 from alignment.rdms import Dissimilarity, rdm_of, rdm_of_rows
+from alignment.similarities import groups_of
 
 _BYTES = 500_000_000  # of RDMs without groups of neuroids, at most
 _SCIPY_NAMES = {"correlation": "correlation", "cosine": "cosine", "euclidean": "sqeuclidean"}
@@ -68,11 +69,13 @@ def as_similarity(metric: GeometryMetric) -> SimilarityMetric:
 def prepare(expansion: Expansion, dissimilarity: Dissimilarity, responses: Array) -> Brain:
     """Return the RDM of responses (n_stimuli, n_neuroids), with and without groups of neuroids."""
     n_stimuli, n_neuroids = responses.shape
-    groups = groups_of(n_neuroids, min(expansion.most_groups, _BYTES // (2 * n_stimuli**2)))
+    most = max(min(expansion.most_groups, _BYTES // (2 * n_stimuli**2)), 2)
+    size = -(-n_neuroids // most)
+    groups = groups_of(n_neuroids, -(-n_neuroids // size))
 
     def without() -> Iterator[Array]:
         for group in groups:
-            yield rdm_of(np.delete(responses, group, axis=1), dissimilarity)
+            yield rdm_of(np.delete(responses, group, axis=1), dissimilarity, np.float32)
 
     with np.errstate(invalid="ignore", divide="ignore"):
         prepared = expansion.prepare(rdm_of(responses, dissimilarity), without())
@@ -86,14 +89,6 @@ def compare(expansion: Expansion, dissimilarity: Dissimilarity, gram: Gram, rows
         n_left = brain.n_neuroids - brain.group_sizes
         by_neuroid = len(without) * n_left / brain.n_neuroids * (value - without)
     return Similarity(float(np.clip(value, -1.0, 1.0)), by_stimulus, by_neuroid - by_neuroid.mean())
-
-
-def groups_of(n_neuroids: int, most: int) -> list[Indices]:
-    """Return the neuroids of every group: each alone, in order, if there are at most `most`, else dealt at random."""
-    if n_neuroids <= most:
-        return list(np.arange(n_neuroids)[:, None])
-    size = -(-n_neuroids // max(most, 2))
-    return np.array_split(np.random.default_rng(0).permutation(n_neuroids), -(-n_neuroids // size))
 
 
 def _reference(metric: GeometryMetric, features: Array, responses: Array) -> float:

@@ -64,9 +64,12 @@ def rdm_of_rows(gram: Gram, dissimilarity: Dissimilarity, rows: Indices) -> Arra
     return _dissimilarities(*_products(gram, rows, dissimilarity), dissimilarity, gram.n_features)
 
 
-def rdm_of(features: Floats, dissimilarity: Dissimilarity) -> Array:
-    """Return the dissimilarities (n_pairs,) of features, or responses, (n_stimuli, n_features); see `model_rdm`."""
-    features = features.astype(np.float64)
+def rdm_of(features: Floats, dissimilarity: Dissimilarity, precision: type[np.floating[Any]] = np.float64) -> Array:
+    """Return the dissimilarities (n_pairs,) of features, or responses, (n_stimuli, n_features); see `model_rdm`.
+
+    They have the `precision` with which they are computed; in float32 they are three times as fast.
+    """
+    features = features.astype(precision)
     least = _FLAT * np.einsum("if,if->i", features, features)
     if dissimilarity != "cosine":  # over features, or about the mean stimulus, which distances do not notice
         features -= features.mean(axis=1 if dissimilarity == "correlation" else 0, keepdims=True)

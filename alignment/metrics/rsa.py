@@ -14,6 +14,9 @@ from alignment.contracts import Array, Expansion, GeometryMetric
 _CITATION = "Kriegeskorte, Mur and Bandettini 2008 Front. Syst. Neurosci. 2:4"
 _TOOLBOX = "; Nili et al. 2014 PLoS Comput. Biol. 10:e1003553"
 _WHITENED = "; Diedrichsen et al. 2021 Neurons Behav. Data Anal. Theory 5(3)"
+# A noisy RDM attenuates every comparison but that of signs, where one noisy entry spoils many pairs of entries, and the
+# cosine of RDMs as they are, most of which is the mean that noise adds to both halves of the repeats.
+ATTENUATION = "raw/sqrt(ceiling)"
 KENDALL_DRAWS = 100  # a draw of 92 stimuli costs a millisecond or two per subject
 
 # What a layer's dissimilarities do not notice, and what they do.
@@ -111,6 +114,7 @@ ENTRIES = (
         description="Pearson's r between RDMs (1 - r)",
         citation=_CITATION,
         measure="r",
+        recording_rule=ATTENUATION,
     ),
     _card(
         "rsa-spearman",
@@ -121,6 +125,7 @@ ENTRIES = (
         description="Rank correlation between RDMs (1 - r)",
         citation=_CITATION,
         measure="Spearman rho",
+        recording_rule=ATTENUATION,
     ),
     _card(
         "rsa-spearman-cosine",
@@ -132,6 +137,7 @@ ENTRIES = (
         description="Rank correlation between RDMs, the layer's by cosine",
         citation=_CITATION,
         measure="Spearman rho",
+        recording_rule=ATTENUATION,
     ),
     _card(
         "rsa-spearman-euclidean",
@@ -143,6 +149,7 @@ ENTRIES = (
         description="Rank correlation between RDMs, the layer's by squared Euclidean distance",
         citation=_CITATION,
         measure="Spearman rho",
+        recording_rule=ATTENUATION,
     ),
     _card(
         "rsa-kendall",
@@ -174,6 +181,7 @@ ENTRIES = (
         description="Cosine between RDMs (1 - r) whitened by the covariance of their entries",
         citation=_CITATION + _WHITENED,
         measure="whitened cosine",
+        recording_rule=ATTENUATION,
     ),
     _card(
         "rsa-whitened-pearson",
@@ -184,5 +192,6 @@ ENTRIES = (
         description="Pearson's r between RDMs (1 - r) whitened by the covariance of their entries",
         citation=_CITATION + _WHITENED,
         measure="whitened r",
+        recording_rule=ATTENUATION,
     ),
 )
