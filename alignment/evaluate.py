@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from alignment import check_decision, get_metric, metrics_for
-from alignment.contracts import BandedMetric, GeometryMetric, MetricCard, SimilarityMetric
-from alignment.geometries import GeometryJob
-from alignment.jobs import Job, Run, commit_layers, measure
-from alignment.layers import LayerChoice, check_disjoint
-from alignment.recordings import RecordingJob
+from alignment import check_decision, metrics_for
+from alignment.cells import OWN_LAYERS, Cell, Source, choose_layers, job_of
+from alignment.contracts import BandedMetric
+from alignment.jobs import Run, measure
+from alignment.layers import LayerChoice, Names, names_by_card
 from alignment.reduction import Resources
 from alignment.scores import Score
-from alignment.similarities import SimilarityJob
+from alignment.stored import Shelf
 from alignment.subjects import ModelSubject, PrecomputedFeatures, Subject
-from benchmarks import at_hand, bundled_benchmarks, get_benchmark, load_benchmark
+from benchmarks import bundled_benchmarks, get_benchmark
 from benchmarks.brainscore import as_official
-from benchmarks.contracts import BenchmarkCard, Data
-from model_zoo.contracts import Layer, LoadedModel
+from model_zoo.contracts import LoadedModel
 from model_zoo.errors import InvalidOption
 from model_zoo.extraction import Progress, usable_device
 from model_zoo.machine import n_threads
 
 _FROM_GRAMS = ("recording", "geometry")
-_OWN_LAYERS = ("choices", "official")  # kinds that find the layer themselves where the user names none
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """A benchmark, its data and the metric they are scored with."""
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """Layers to be scored as one, and what their score is filed under."""
 
-    card: BenchmarkCard
-    data: tuple[Data, ...] = field(repr=False)
-    metric: MetricCard
+    cell: Cell
+    choices: tuple[LayerChoice, ...]
+    key: str | None
 
 
 def score(
     model: str | LoadedModel | PrecomputedFeatures,
     benchmark: str | Sequence[str] | None = None,
     *,
-    layers: str | Sequence[str] = "auto",
+    layers: Names | Mapping[str, Names] = "auto",
     metric: str | Sequence[str] | None = None,
     weights: str | Path | None = None,
     seed: int = 0,
@@ -64,14 +61,15 @@ def score(
         A name ("torchvision/resnet18"), a model from `model_zoo.load_model`, or features computed elsewhere.
     benchmark : str, sequence of str or None
         Identifiers from `benchmarks.list_benchmarks`; None: the bundled, simulated areas.
-    layers : str or sequence of str
-        "auto" commits one layer per benchmark on the card's commitment data; otherwise names or globs ("features.*"),
-        "blocks" or "all": every one of them is scored. Behaviour is read from the classifier or its input instead.
+    layers : str, sequence of str, or mapping
+        "auto" commits one layer per benchmark, on the card's commitment data or on a part of its own stimuli; otherwise
+        names or globs ("features.*"), "blocks" or "all": every one of them is scored. A mapping gives them by
+        benchmark, pool or region, {"V4": "layer3"}. Behaviour is read from the classifier or its input instead.
     metric : str, sequence of str or None
         Identifiers from `list_metrics`, of which each benchmark takes those that fit it; None: its default.
     weights, seed : checkpoint file, or the seed of random weights, where `model` is a name.
     resources : Resources or None
-        Device, batch size, threads, memory, scratch disk and cache.
+        Device, batch size, threads, memory, scratch disk and cache, where finished scores are looked up first.
     mirror : pathlib.Path or None
         Offline mirror of the public files; None: the environment's VENTRAL_MIRROR.
     offline : bool or None
@@ -112,114 +110,99 @@ def score(
         cards = [as_official(card) for card in cards]
     metrics = metrics_for(cards, metric)
     check_decision(decision, cards)
+    named = names_by_card(layers, cards)
     resources = resources or Resources()
     usable_device(resources.device)
-    loaded = [load_benchmark(card, mirror, offline) for card in cards]
+    sources = [Source(card, mirror, offline) for card in cards]
     subject = _subject(model, weights, seed)
     degrees = visual_degrees if visual_degrees is not None else subject.visual_degrees
     run = Run(subject, resources, degrees, n_bootstrap, decision, progress)
+    rows = [
+        (Cell(source, each), of_card)
+        for source, fitting, of_card in zip(sources, metrics, named, strict=True)
+        for each in fitting
+    ]
     with threadpool_limits(resources.threads or n_threads(), user_api="blas"):
-        return _score_all(run, loaded, metrics, layers, mirror)
+        return _score_all(run, [cell for cell, _ in rows], [of_card for _, of_card in rows])
 
 
-def _score_all(
-    run: Run,
-    loaded: Sequence[tuple[BenchmarkCard, tuple[Data, ...]]],
-    metrics: Sequence[Sequence[MetricCard]],
-    layers: str | Sequence[str],
-    mirror: Path | None,
-) -> tuple[Score, ...]:
-    """Score everything that needs Gram matrices together, the rest one by one, and keep the order asked for."""
-    pairs = zip(loaded, metrics, strict=True)
-    cells = [_Cell(card, data, metric) for (card, data), fitting in pairs for metric in fitting]
-    if layers == "auto":
-        chosen = _commit(run, cells, mirror)
-    else:
-        named = tuple(LayerChoice(layer) for layer in _select(layers, run.subject))
-        chosen = [named for _ in cells]
-    scores: list[list[Score]] = [[] for _ in cells]
-    jobs: dict[int, Job] = {}
-    for number, (cell, choices) in enumerate(zip(cells, chosen, strict=True)):
-        if cell.card.kind in _FROM_GRAMS:
-            first = choices[0]
-            jobs[number] = _job(run, cell).with_layers(
-                tuple(choice.layer for choice in choices), first.reason, first.profile
+def _score_all(run: Run, cells: Sequence[Cell], named: Sequence[list[str] | None]) -> tuple[Score, ...]:
+    """Return the scores in the order asked for: those that are kept as they are, and the others computed."""
+    shelf = Shelf.of(run)
+    chosen = choose_layers(run, cells, named, shelf)
+    tasks = [
+        _Task(cell, group, shelf.score_key(cell.card, cell.metric, group))
+        for cell, choices in zip(cells, chosen, strict=True)
+        for group in _groups(cell, choices)
+    ]
+    found = {task: [kept] for task in tasks if (kept := shelf.score(task.key)) is not None}
+    for task, scores in _compute(run, [task for task in tasks if task not in found]):
+        found[task] = scores
+        if task.cell.card.kind != "official":
+            shelf.keep_score(task.key, scores[0])
+    return tuple(score for task in tasks for score in found[task])
+
+
+def _groups(cell: Cell, choices: tuple[LayerChoice, ...]) -> list[tuple[LayerChoice, ...]]:
+    """Return the layers of a cell by what is scored as one."""
+    if isinstance(cell.metric, BandedMetric) or cell.card.kind in OWN_LAYERS:
+        return [choices]
+    return [(choice,) for choice in choices]
+
+
+def _compute(run: Run, tasks: Sequence[_Task]) -> Iterator[tuple[_Task, list[Score]]]:
+    """Yield scores: what needs only what is kept of layers in one pass is made together, the rest one by one."""
+    together: dict[Cell, dict[tuple[str, ...], _Task]] = {}
+    for task in tasks:
+        if task.cell.source.loaded[0].kind in _FROM_GRAMS:
+            together.setdefault(task.cell, {})[tuple(each.layer.name for each in task.choices)] = task
+    for task in tasks:
+        if task.cell not in together:
+            yield task, _whole(run, task)
+    jobs = []
+    for cell, its in together.items():
+        choices = [choice for task in its.values() for choice in task.choices]
+        card, data = cell.source.loaded
+        own = cell.source.division.scored if choices[0].own_stimuli else data
+        jobs.append(
+            job_of(run, card, cell.metric, own).with_layers(
+                tuple(choice.layer for choice in choices), choices[0].reason, choices[0].profile
             )
-        else:
-            scores[number].extend(_whole(run, cell, choices))
-    numbers = list(jobs)
-    for index, group, measured in measure(list(jobs.values()), run):
-        number = numbers[index]
-        scores[number].append(jobs[number].score(run.subject.name, group, measured, run.n_bootstrap))
-    return tuple(score for row in scores for score in row)
+        )
+    by_job = list(together.values())
+    for number, group, measured in measure(jobs, run):
+        task = by_job[number][tuple(layer.name for layer in group)]
+        yield task, [jobs[number].score(run.subject.name, group, measured, run.n_bootstrap)]
 
 
-def _job(run: Run, cell: _Cell) -> Job:
-    """Return the job of a benchmark that needs nothing but what is kept of layers in one pass."""
-    kind: type[GeometryJob | RecordingJob | SimilarityJob] = RecordingJob
-    if cell.card.kind == "geometry":
-        kind = GeometryJob
-    elif isinstance(cell.metric, SimilarityMetric | GeometryMetric):
-        kind = SimilarityJob
-    return kind.of(cell.card, cell.metric, cell.data, run.visual_degrees)
-
-
-def _whole(run: Run, cell: _Cell, choices: Sequence[LayerChoice]) -> list[Score]:
-    """Return the scores of a benchmark that looks at more than Gram matrices."""
-    card, data, metric = cell.card, cell.data, cell.metric
+def _whole(run: Run, task: _Task) -> list[Score]:
+    """Return the scores of a benchmark that looks at more than what is kept of layers."""
+    card, data = task.cell.source.loaded
+    layers = tuple(choice.layer for choice in task.choices)
     if card.kind == "choices":
         from alignment.choices import score_choices
 
-        return [score_choices(run, card, data, metric, [choice.layer for choice in choices])]
+        return [score_choices(run, card, data, task.cell.metric, layers)]
     if card.kind == "official":
         from alignment.official import score_official
 
-        return score_official(run, card, data, tuple(choice.layer for choice in choices) or None)
+        return score_official(run, card, data, layers or None)
     from alignment.distributions import score_distributions
 
+    (choice,) = task.choices
     return [
-        score_distributions(run, card, data, metric, each.layer, layer_choice=each.reason, profile=each.profile)
-        for each in choices
-    ]
-
-
-def _commit(run: Run, cells: Sequence[_Cell], mirror: Path | None) -> list[tuple[LayerChoice, ...]]:
-    """Return the layer of every cell, chosen on other data; () where its evaluator knows what to read."""
-    made: dict[tuple[str, str], Job] = {}
-    needing = {n: cell for n, cell in enumerate(cells) if cell.card.kind not in _OWN_LAYERS}
-    trials = {n: _trial(run, c, mirror, made) for n, c in needing.items() if not isinstance(c.metric, BandedMetric)}
-    chosen = commit_layers(trials, run)
-    blocks = tuple(
-        LayerChoice(each, "all blocks, weighted by the fit") for each in run.subject.layers() if each.is_block
-    )
-    return [(chosen[n],) if n in chosen else blocks if n in needing else () for n in range(len(cells))]
-
-
-def _trial(run: Run, cell: _Cell, mirror: Path | None, made: dict[tuple[str, str], Job]) -> Job:
-    """Return the job on which a cell's layer is chosen: other stimuli, and its own metric where that fits."""
-    card = cell.card
-    held_out = next((name for name in card.commitment if at_hand(get_benchmark(name), mirror)), None)
-    if held_out is None:
-        raise InvalidOption(
-            f"--layers auto on {card.name}",
-            expected="a benchmark with commitment data",
-            got=f"none at hand of {', '.join(card.commitment)}" if card.commitment else "none declared",
-            next_step="name the layers with --layers"
-            + (f", or fetch {card.commitment[0]} with `ventral data fetch`" if card.commitment else ""),
+        score_distributions(
+            run, card, data, task.cell.metric, choice.layer, layer_choice=choice.reason, profile=choice.profile
         )
-    other, data = load_benchmark(get_benchmark(held_out), mirror, offline=True)
-    check_disjoint(card, cell.data, other, data)
-    metric = cell.metric if cell.metric.fits(other) else get_metric(other.default_metric)
-    if (held_out, metric.name) not in made:
-        made[held_out, metric.name] = _job(run, _Cell(other, data, metric))
-    return made[held_out, metric.name]
+    ]
 
 
 def _subject(model: str | LoadedModel | PrecomputedFeatures, weights: str | Path | None, seed: int) -> Subject:
     if isinstance(model, str):
         from model_zoo.sources import load_model
 
-        return ModelSubject(load_model(model, weights=weights, seed=seed))
+        model = load_model(model, weights=weights, seed=seed)
+        weights = None
     if weights is not None:
         raise InvalidOption(
             "score(weights=...)",
@@ -228,7 +211,9 @@ def _subject(model: str | LoadedModel | PrecomputedFeatures, weights: str | Path
             next_step="load them with model_zoo.load_model",
         )
     if isinstance(model, LoadedModel):
-        return ModelSubject(model)
+        from model_zoo.sources import identified
+
+        return ModelSubject(identified(model))
     if isinstance(model, PrecomputedFeatures):
         return model
     raise InvalidOption(
@@ -237,11 +222,3 @@ def _subject(model: str | LoadedModel | PrecomputedFeatures, weights: str | Path
         got=f"a {type(model).__name__}",
         next_step="wrap a network of your own with model_zoo.from_module",
     )
-
-
-def _select(layers: str | Sequence[str], subject: Subject) -> tuple[Layer, ...]:
-    from model_zoo.layers import select_layers
-
-    if not isinstance(layers, str | Sequence):
-        raise InvalidOption("score(layers=...)", expected="names", got=repr(layers), next_step="pass a str or a list")
-    return select_layers([layers] if isinstance(layers, str) else list(layers), subject.layers())

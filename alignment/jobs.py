@@ -136,6 +136,8 @@ def commit_layers(trials: Mapping[int, Job], run: Run) -> dict[int, LayerChoice]
     trials : jobs made from other data than what will be scored; one job may stand under several keys, and is then
         measured once.
     """
+    if not trials:
+        return {}
     blocks = tuple(layer for layer in run.subject.layers() if layer.is_block)
     ready = {id(trial): trial.with_layers(blocks) for trial in trials.values()}
     keys, raw = list(ready), {key: list[float]() for key in ready}

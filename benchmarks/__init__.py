@@ -39,6 +39,7 @@ __all__ = [
     "Geometry",
     "Recording",
     "at_hand",
+    "available",
     "bundled_benchmarks",
     "get_benchmark",
     "list_benchmarks",
@@ -103,6 +104,20 @@ def at_hand(card: BenchmarkCard, mirror: Path | None = None) -> bool:
     return presence(card, mirror) != "missing"
 
 
+def available(card: BenchmarkCard, mirror: Path | None = None) -> BenchmarkCard:
+    """Return the card of what can be loaded without a download, judged by file names and sizes.
+
+    It is `card` itself, except for a pool of which some parts are at hand and others are not: then it is the pool of
+    those parts.
+    """
+    from benchmarks.pools import restrict
+
+    if at_hand(card, mirror):
+        return card
+    present = [part for part in map(get_benchmark, card.parts) if at_hand(part, mirror)]
+    return restrict(card, present) if present else card
+
+
 def load_benchmark(
     card: BenchmarkCard | str, mirror: Path | None = None, offline: bool | None = None
 ) -> tuple[BenchmarkCard, tuple[Data, ...]]:
@@ -119,7 +134,6 @@ def load_benchmark(
         Bytes that are not the published ones.
     """
     from benchmarks.fetch import locate
-    from benchmarks.pools import restrict
 
     card = get_benchmark(card) if isinstance(card, str) else card
 
@@ -133,8 +147,7 @@ def load_benchmark(
     try:
         return card, card.load(get)
     except DataUnavailable:
-        present = [part for part in map(get_benchmark, card.parts) if at_hand(part, mirror)]
-        if not present:
+        narrowed = available(card, mirror)
+        if narrowed is card:
             raise
-        narrowed = restrict(card, present)
         return narrowed, narrowed.load(get)

@@ -86,3 +86,33 @@ def shuffle_splits(
             next_step="use more stimuli, another train_size, or no strata",
         ) from error
     return tuple(Split(train=train, test=test) for train, test in drawn)
+
+
+def hold_out(
+    n_stimuli: int,
+    *,
+    share: float = 1 / 3,
+    seed: int = 1,
+    strata: Sequence[object] | npt.NDArray[np.generic] | None = None,
+) -> Split:
+    """Return one division of the stimuli: a share of them held out as `test`, the rest as `train`, rows ascending.
+
+    Parameters
+    ----------
+    n_stimuli, seed, strata : as for `shuffle_splits`.
+    share : float in (0, 1)
+        Of the stimuli, rounded up.
+
+    Raises
+    ------
+    ShapeMismatch, InvalidOption
+        As `shuffle_splits`.
+
+    Examples
+    --------
+    >>> split = hold_out(90)
+    >>> len(split.test), len(split.train)
+    (30, 60)
+    """
+    (split,) = shuffle_splits(n_stimuli, n_splits=1, train_size=1 - share, seed=seed, strata=strata)
+    return Split(train=np.sort(split.train), test=np.sort(split.test))

@@ -126,6 +126,12 @@ def from_module(
     )
 
 
+def identified(model: LoadedModel) -> LoadedModel:
+    """Return the model with an identity of what it is now: its weights may have been trained since it was loaded."""
+    identity = _identity(model.name, model.module, model.preprocessing, code_version=model.identity)
+    return replace(model, identity=identity)
+
+
 def code_revision() -> str:
     """Return the sha256 hex of this room's source files that shape activations."""
     digest = hashlib.sha256()
@@ -167,7 +173,7 @@ def _identity(name: str, module: nn.Module, preprocessing: Preprocessing, code_v
         digest.update(text.encode() + b"\0")
     for key, tensor in module.state_dict().items():
         digest.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}\0".encode())
-        digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     digest.update(preprocess(probe_image(), preprocessing).numpy().data)
     return digest.hexdigest()
 

@@ -190,8 +190,6 @@ def test_refusals_name_what_to_do(rates):
         score(nn.Linear(2, 2), "Simulated.V1")
     with pytest.raises(InvalidOption, match=r"model_zoo\.load_model"):
         score(features, "Simulated.V1", weights="weights.pt")
-    with pytest.raises(InvalidOption, match=r"commitment data.*--layers"):
-        score(features, "Simulated.V1-commitment")
 
 
 @pytest.mark.parametrize(
