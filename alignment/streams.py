@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
+from threadpoolctl import threadpool_limits
 
 from alignment.contracts import Array, Floats, Indices
 from alignment.reduction import Reduction, refuse_non_finite
@@ -263,12 +264,15 @@ class ReversePrediction:
         """Return "predicted", "recorded" and "units", the features' numbers."""
         wide = self._features.astype(np.float64)
         predicted = []
-        for split in self._splits:
-            train = self._responses[split.train]
-            unit = np.where(np.ptp(train, axis=0) > 0, train.std(axis=0), np.inf)
-            train, test = ((self._responses[rows] - train.mean(axis=0)) / unit for rows in (split.train, split.test))
-            basis = Spectrum.of_features(train, test)
-            predicted.append(ridge_loo(basis, wide[split.train], self._alphas, per_target=True)[0])
+        with threadpool_limits(1, user_api="blas"):  # threads cost more than these small products
+            for split in self._splits:
+                train = self._responses[split.train]
+                unit = np.where(np.ptp(train, axis=0) > 0, train.std(axis=0), np.inf)
+                train, test = (
+                    (self._responses[rows] - train.mean(axis=0)) / unit for rows in (split.train, split.test)
+                )
+                basis = Spectrum.of_features(train, test)
+                predicted.append(ridge_loo(basis, wide[split.train], self._alphas, per_target=True)[0])
         return {"predicted": np.stack(predicted), "recorded": self._features, "units": self._numbers}
 
 
