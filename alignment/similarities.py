@@ -91,7 +91,7 @@ class SimilarityJob(Job):
         """Reliability of every recorded population; None where the metric or one of the recordings has none."""
         if self.metric.ceiled_rule is None or not all(target.halves for target in self.targets):
             return None
-        found = [reliability(self.metric, target) for target in self.targets]
+        found = [reliability(self.metric, target.halves, target.responses) for target in self.targets]
         return tuple(each for each in found if each is not None) if None not in found else None
 
     def score(self, model: str, layers: Sequence[Layer], measured: Measured, n_bootstrap: int) -> Score:
@@ -100,11 +100,17 @@ class SimilarityJob(Job):
         return _score_of(model, self, layer, measured, n_bootstrap)
 
 
-def reliability(metric: SimilarityMetric, target: Target) -> Similarity | None:
+def reliability(metric: SimilarityMetric, halves: Sequence[tuple[Array, Array]], whole: Array) -> Similarity | None:
     """Return the ceiling of a recording under a metric, the mean over halvings of its repeats.
 
     By the metric's own `reliability` where it has one, else by `spearman_brown_of_halves`. Stimuli that lack a response
     in one of the halves are left out of that halving.
+
+    Parameters
+    ----------
+    metric : SimilarityMetric
+    halves : means of two halves of the repeats, each (n_stimuli, n_neuroids), per halving.
+    whole : (n_stimuli, n_neuroids) means of all repeats.
 
     Returns
     -------
@@ -113,10 +119,10 @@ def reliability(metric: SimilarityMetric, target: Target) -> Similarity | None:
     """
     of_halves = metric.reliability or partial(spearman_brown_of_halves, metric)
     found = []
-    for first, second in target.halves:
+    for first, second in halves:
         rows = np.isfinite(first + second).all(axis=1)
         if rows.mean() >= 0.5:
-            each = of_halves(first[rows], second[rows], target.responses[rows])
+            each = of_halves(first[rows], second[rows], whole[rows])
             by_stimulus = np.zeros(len(rows))
             by_stimulus[rows] = each.by_stimulus * len(rows) / rows.sum()
             found.append(replace(each, by_stimulus=by_stimulus))

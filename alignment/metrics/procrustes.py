@@ -166,7 +166,7 @@ def compare_whitened(gram: Gram, rows: Indices, brain: Brain) -> Similarity:
     if not (len(layer.scales) and len(shape.scales)):
         return _undefined(len(rows), len(brain.without))
     mine, theirs = whitened(layer.scales), whitened(shape.scales)
-    crossed = mine[:, None] * (layer.basis.T @ shape.basis)  # (rank of the layer, rank of the population)
+    crossed: Array = mine[:, None] * (layer.basis.T @ shape.basis)  # (rank of the layer, rank of the population)
     left, roots, right = np.linalg.svd(crossed * theirs, full_matrices=False)
     norm, size = roots.sum(), float(np.linalg.norm(mine))
     value = norm / (size * np.linalg.norm(theirs))
