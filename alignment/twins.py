@@ -113,6 +113,11 @@ def twins_of(model: LoadedModel, seeds: Sequence[int]) -> Iterator[tuple[int, Lo
             yield seed, replace(twin, classes=model.classes, visual_degrees=model.visual_degrees)
 
 
+def seeds_beside(model: LoadedModel, n_seeds: int) -> tuple[int, ...]:
+    """Return the first `n_seeds` seeds from 0 that are not the model's own."""
+    return tuple(seed for seed in range(n_seeds + 1) if model.weights.source != f"seed {seed}")[:n_seeds]
+
+
 def difference(
     own: Score, twins: Sequence[Score], *, untrained: bool = False
 ) -> tuple[float, float, Interval, tuple[str, ...]]:

@@ -23,6 +23,8 @@ from results.cli.score import EXAMPLES as SCORE_EXAMPLES
 from results.cli.score import score
 from results.cli.simulate import EXAMPLES as SIMULATE_EXAMPLES
 from results.cli.simulate import simulate
+from results.cli.verify import EXAMPLES as VERIFY_EXAMPLES
+from results.cli.verify import verify
 
 INTERRUPTED = 130
 
@@ -81,6 +83,7 @@ app.add_typer(listing.app, name="list")
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 app.command("simulate", epilog=SIMULATE_EXAMPLES)(simulate)
+app.command("verify", epilog=VERIFY_EXAMPLES)(verify)
 app.command("doctor", epilog=console.examples("ventral doctor", "ventral doctor --json"))(doctor.doctor)
 
 

@@ -40,12 +40,23 @@ from alignment.reduction import Resources
 from alignment.scores import Evidence
 from alignment.similarities import SimilarityJob
 from alignment.subjects import PrecomputedFeatures
-from alignment.twins import ONE_SEED, OWN_MODULE, SAME_WEIGHTS, UNPAIRED, UNTRAINED, calls, difference, twins_of
+from alignment.twins import (
+    ONE_SEED,
+    OWN_MODULE,
+    SAME_WEIGHTS,
+    UNPAIRED,
+    UNTRAINED,
+    calls,
+    difference,
+    seeds_beside,
+    twins_of,
+)
 from benchmarks import get_benchmark, load_benchmark
 from benchmarks.contracts import Geometry
 from benchmarks.splits import shuffle_splits
 from benchmarks.stimuli import from_arrays
 from model_zoo import from_module, load_model
+from model_zoo.contracts import WeightsReport
 from model_zoo.errors import InvalidOption
 
 N_STIMULI, N_NEUROIDS = 40, 6
@@ -348,6 +359,10 @@ def test_an_untrained_model_skips_its_own_seed_and_says_what_the_difference_is(f
     (found,) = controls(model, scores, seeds=(0, 1), n_shuffles=0)
     assert (found.twins.seeds, found.chance) == ((1,), None)
     assert found.notes == (ONE_SEED, UNTRAINED)
+    assert (seeds_beside(model, 2), seeds_beside(replace(model, weights=WeightsReport("w.pt", 1, 1)), 2)) == (
+        (1, 2),
+        (0, 1),
+    )
 
 
 def test_networks_without_a_twin_say_why(folder: str):
