@@ -75,7 +75,8 @@ def prepare(expansion: Expansion, dissimilarity: Dissimilarity, responses: Array
 
     def without() -> Iterator[Array]:
         for group in groups:
-            yield rdm_of(np.delete(responses, group, axis=1), dissimilarity, np.float32)
+            left = np.delete(responses, group, axis=1)
+            yield rdm_of(left if left.size else np.full((n_stimuli, 1), np.nan), dissimilarity, np.float32)
 
     with np.errstate(invalid="ignore", divide="ignore"):
         prepared = expansion.prepare(rdm_of(responses, dissimilarity), without())
