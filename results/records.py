@@ -15,7 +15,7 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from benchmarks import get_benchmark
 from benchmarks.fetch import digest
 from model_zoo import LoadedModel, machine
 from model_zoo.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from alignment.controls import Control
 
 _LIBRARIES = (
     "torch",
@@ -41,8 +44,10 @@ _TOO_LONG_FOR_CSV = ("unit_ids", "unit_raw", "split_raw", "profile", "evidence")
 _PAIRS = ("raw_interval", "ceiling_interval", "interval")
 
 
-def to_json(scores: Sequence[Score], provenance: Mapping[str, Any]) -> str:
+def to_json(scores: Sequence[Score], provenance: Mapping[str, Any], controls: Sequence[Control] = ()) -> str:
     """Return ``{"scores": [...], "provenance": {...}}`` as strict JSON; what is not a finite number becomes null.
+
+    Where there are controls, they follow as ``"controls"``, one per score.
 
     Parameters
     ----------
@@ -51,9 +56,10 @@ def to_json(scores: Sequence[Score], provenance: Mapping[str, Any]) -> str:
     provenance : mapping
         See `provenance`.
     """
-    return (
-        json.dumps(strict({"scores": [asdict(score) for score in scores], "provenance": provenance}), indent=2) + "\n"
-    )
+    content: dict[str, Any] = {"scores": [asdict(score) for score in scores], "provenance": provenance}
+    if controls:
+        content["controls"] = [asdict(control) for control in controls]
+    return json.dumps(strict(content), indent=2) + "\n"
 
 
 def to_csv(scores: Sequence[Score]) -> str:

@@ -16,6 +16,7 @@ from results.cli import console
 
 if TYPE_CHECKING:
     from alignment import Score
+    from alignment.controls import Control
     from alignment.reduction import Resources
     from benchmarks import BenchmarkCard
     from model_zoo import LoadedModel
@@ -148,6 +149,7 @@ def _listed(values: Sequence[float]) -> str:
 def write_files(
     scores: Sequence[Score],
     provenance: dict[str, Any],
+    controls: Sequence[Control] = (),
     *,
     json: Path | None,
     csv: Path | None,
@@ -156,15 +158,15 @@ def write_files(
 ) -> None:
     """Write the files that were asked for; JSON to stdout where its name is "-"."""
     if json == STDOUT:
-        sys.stdout.write(records.to_json(scores, provenance))
+        sys.stdout.write(records.to_json(scores, provenance, controls))
     elif json is not None:
-        records.write_atomically(json, records.to_json(scores, provenance))
+        records.write_atomically(json, records.to_json(scores, provenance, controls))
     if csv is not None:
         records.write_atomically(csv, records.to_csv(scores))
     if report is not None:
         from results.report import render
 
-        records.write_atomically(report, render(scores, provenance))
+        records.write_atomically(report, render(scores, provenance, controls))
     written = [str(path) for path in (json, csv, report) if path is not None and path != STDOUT]
     if written and not quiet:
         console.note(f"Wrote {', '.join(written)}.")

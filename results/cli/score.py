@@ -7,17 +7,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import alignment
+from model_zoo.errors import InvalidOption
 from results import records
 from results.cli import console, options, running
+from results.cli.controls import print_controls
 from results.report.figures import no_ceiling
 
 if TYPE_CHECKING:
     from alignment import Score
+    from alignment.controls import Control
 
 EXAMPLES = console.examples(
     "ventral score torchvision/resnet18",
@@ -26,6 +29,7 @@ EXAMPLES = console.examples(
     "ventral score torchvision/vgg16 --layers 'features.*' --memory 8GB",
     "ventral score torchvision/resnet18 -b Geirhos2021.edge -b Kriegeskorte2008.IT --csv scores.csv",
     "ventral score torchvision/resnet18 -b path/to/my-recording",
+    "ventral score torchvision/resnet18 --weights best.pt --layer-map layers.json --twin",
 )
 
 
@@ -38,6 +42,10 @@ def score(
     layers: Annotated[
         str, typer.Option("--layers", metavar="auto|all|NAME,...|GLOB", help="auto commits one layer per region.")
     ] = "auto",
+    layer_map: Annotated[
+        Path | None,
+        typer.Option("--layer-map", metavar="FILE", help='Your own layers: JSON or TOML, {"V4": "layer3", ...}.'),
+    ] = None,
     metric: options.Metrics = None,
     decision: Annotated[
         str, typer.Option("--decision", metavar="auto|head|readout", help="How choices are read out of the model.")
@@ -45,6 +53,9 @@ def score(
     official: Annotated[
         bool, typer.Option("--official", help="Let Brain-Score's own code score brainscore/... benchmarks.")
     ] = False,
+    twin: Annotated[bool, typer.Option("--twin", help="Untrained twins and shuffled stimuli beside it.")] = False,
+    twin_seeds: Annotated[int, typer.Option("--twin-seeds", min=1, help="How many untrained twins.")] = 5,
+    shuffles: Annotated[int, typer.Option("--shuffles", min=0, help="How often stimuli are shuffled.")] = 100,
     device: options.Device = "cpu",
     seed: options.Seed = 0,
     batch_size: options.BatchSize = None,
@@ -74,7 +85,7 @@ def score(
     names = running.benchmark_names(benchmark, quiet=quiet)
     running.check(names, metric, decision, mirror, offline=offline, quiet=quiet)
     running.check_degrees(visual_degrees)
-    chosen_layers = [name.strip() for name in layers.split(",")]
+    chosen = _layers(layers, layer_map)
     resources = running.resources_of(device, batch_size, threads, memory, scratch, scratch_dir, use_cache=not no_cache)
     from model_zoo import load_model
 
@@ -82,21 +93,23 @@ def score(
     loaded = load_model(model, weights=weights, seed=seed, ema=ema, partial=partial, overrides=overrides)
     if not quiet:
         running.introduce(loaded)
+    shared: dict[str, Any] = {
+        "resources": resources,
+        "mirror": mirror,
+        "offline": offline,
+        "visual_degrees": visual_degrees,
+        "decision": decision,
+    }
     with console.Bars(quiet=quiet) as bars:
         scores = alignment.score(
-            loaded,
-            names,
-            layers="auto" if chosen_layers == ["auto"] else chosen_layers,
-            metric=metric,
-            seed=seed,
-            resources=resources,
-            mirror=mirror,
-            offline=offline,
-            official=official,
-            decision=decision,
-            visual_degrees=visual_degrees,
-            progress=bars,
+            loaded, names, layers=chosen, metric=metric, official=official, progress=bars, **shared
         )
+        controls: Sequence[Control] = ()
+        if twin:
+            from alignment.controls import controls as find_controls
+
+            seeds = [each for each in range(twin_seeds + 1) if each != seed or weights is not None][:twin_seeds]
+            controls = find_controls(loaded, scores, seeds=seeds, n_shuffles=shuffles, progress=bars, **shared)
     provenance = records.provenance(
         loaded,
         scores,
@@ -104,7 +117,7 @@ def score(
         seed=seed,
         options={
             **asdict(resources),
-            "layers": chosen_layers,
+            "layers": chosen,
             "metric": metric,
             "visual_degrees": visual_degrees,
             "decision": decision,
@@ -113,7 +126,23 @@ def score(
     )
     if json != running.STDOUT:
         _print_table(scores)
-    running.write_files(scores, provenance, json=json, csv=csv, report=report, quiet=quiet)
+        if controls:
+            print_controls(scores, controls)
+    running.write_files(scores, provenance, controls, json=json, csv=csv, report=report, quiet=quiet)
+
+
+def _layers(text: str, layer_map: Path | None) -> str | list[str] | dict[str, Any]:
+    """Return the layers as `alignment.score` takes them."""
+    chosen = [name.strip() for name in text.split(",")]
+    if layer_map is None:
+        return "auto" if chosen == ["auto"] else chosen
+    if chosen != ["auto"]:
+        raise InvalidOption(
+            "--layer-map", expected="no --layers beside it", got=f"--layers {text}", next_step="leave one of them out"
+        )
+    from alignment.layers import read_layer_map
+
+    return dict(read_layer_map(layer_map))
 
 
 def _print_table(scores: Sequence[Score]) -> None:

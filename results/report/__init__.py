@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alignment import Score
 from model_zoo.machine import format_bytes
 
+if TYPE_CHECKING:
+    from alignment.controls import Control
+
 __all__ = ["render"]
 
 
-def render(scores: Sequence[Score], provenance: Mapping[str, Any]) -> str:
+def render(scores: Sequence[Score], provenance: Mapping[str, Any], controls: Sequence[Control] = ()) -> str:
     """Return the page as one HTML document that loads nothing from elsewhere.
 
     Parameters
@@ -22,6 +25,8 @@ def render(scores: Sequence[Score], provenance: Mapping[str, Any]) -> str:
         At least one, all of one model.
     provenance : mapping
         See `results.records.provenance`.
+    controls : sequence of Control
+        Untrained twins and shuffled stimuli, one entry per score; () where none were asked for.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -40,6 +45,7 @@ def render(scores: Sequence[Score], provenance: Mapping[str, Any]) -> str:
     )
     return environment.get_template("page.html.j2").render(
         scores=scores,
+        controls=controls,
         model=provenance["model"],
         provenance=provenance,
         provenance_json=json.dumps(provenance, indent=2, default=str),
