@@ -10,10 +10,12 @@ from sklearn.model_selection import KFold
 
 from alignment import METRICS
 from alignment.banded import banded_ridge, candidate_gammas, mean_shares, scaled_kernel, shares
+from alignment.crossval import Target, cross_validate
 from alignment.gram import Gram
 from alignment.linear_maps import centre_features, centre_gram, spectrum
 from alignment.spectral import ridge_loo
 from alignment.statistics import PairedMeasurements, SplitPrediction
+from benchmarks.splits import shuffle_splits
 
 N_TRAIN, N_TEST = 40, 15
 TRAIN, TEST = np.arange(N_TRAIN), np.arange(N_TRAIN, N_TRAIN + N_TEST)
@@ -236,6 +238,22 @@ def test_mean_shares_are_means_over_splits_and_the_neuroids_of_all_recordings():
         by_hand.append(np.nanmean(np.concatenate(both, axis=1), axis=1))
     np.testing.assert_allclose(found, np.mean(by_hand, axis=0))
     assert found.shape == (2,)
+
+
+def test_cross_validation_keeps_the_parts_and_their_shares_sum_to_the_explained_variance():
+    layers = _layers()
+    responses = _responses(layers, 1)
+    ids = tuple(f"s{row}" for row in range(len(responses)))
+    target = Target(None, ids, tuple("abcde"), responses, shuffle_splits(len(ids), n_splits=2), ())
+    measured = cross_validate(BANDED, [Gram.of(layer, ids) for layer in layers], target)
+    explained = []
+    for split in measured.splits:
+        assert split.parts.shape == (3, len(split.test), 5)
+        np.testing.assert_allclose(split.parts.sum(axis=0), split.predicted)
+        left = split.recorded - split.predicted
+        explained.append(1 - left.var(axis=0) / split.recorded.var(axis=0))
+    np.testing.assert_allclose(mean_shares([measured]).sum(), np.mean(explained))
+    assert np.mean(explained) > 0.3
 
 
 def test_missing_responses_fit_each_neuroid_on_its_own_stimuli():
