@@ -18,6 +18,7 @@ from alignment.stored import Shelf
 from benchmarks import at_hand, available, get_benchmark, load_benchmark
 from benchmarks.contracts import BenchmarkCard, Data
 from benchmarks.fetch import is_offline
+from model_zoo.contracts import Layer
 from model_zoo.errors import InvalidOption
 
 OWN_LAYERS = ("choices", "official")  # kinds that find the layer themselves where the user names none
@@ -115,18 +116,17 @@ def choose_layers(
         elif isinstance(cell.metric, BandedMetric):
             chosen[number] = tuple(LayerChoice(layer, "all blocks, weighted by the fit") for layer in blocks)
         elif cell.card.kind not in OWN_LAYERS:
-            other = _other(cell, others)
-            key = shelf.choice_key(cell.card, cell.metric, None if other is None else other.card, blocks)
-            kept = shelf.choice(key, blocks)
+            trial = _Trial(cell, _other(cell, others))
+            kept = shelf.choice(trial.key(shelf, blocks), blocks)
             if kept is None:
-                trials[number] = _Trial(cell, other, key)
+                trials[number] = trial
             else:
                 chosen[number] = (kept,)
     made: dict[tuple[str, str], Job] = {}
     committed = commit_layers({number: trial.job(run, made) for number, trial in trials.items()}, run)
     for number, trial in trials.items():
         choice = trial.told(committed[number])
-        shelf.keep_choice(trial.key, choice)
+        shelf.keep_choice(trial.key(shelf, blocks), choice)
         chosen[number] = (choice,)
     return chosen
 
@@ -150,16 +150,26 @@ def _other(cell: Cell, sources: dict[str, Source]) -> Source | None:
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """What a cell's layer is chosen on, another benchmark or a part of its own stimuli, and where that is kept."""
+    """What a cell's layer is chosen on: another benchmark, or (None) a part of its own stimuli."""
 
     cell: Cell
     other: Source | None
-    key: str | None
+
+    @property
+    def metric(self) -> MetricCard:
+        """The cell's own metric where that fits, else the other benchmark's."""
+        if self.other is None or self.cell.metric.fits(self.other.card):
+            return self.cell.metric
+        return get_metric(self.other.card.default_metric)
+
+    def key(self, shelf: Shelf, candidates: Sequence[Layer]) -> str | None:
+        """Return what the choice is filed under."""
+        other = None if self.other is None else self.other.card
+        return shelf.choice_key(self.cell.card, self.metric, other, candidates)
 
     def job(self, run: Run, made: dict[tuple[str, str], Job]) -> Job:
-        """Return the trial, under the cell's own metric where that fits; one on the same data is made once."""
+        """Return the trial; one on the same data under the same metric is made once."""
         card, data = self.cell.source.loaded
-        metric = self.cell.metric
         if self.other is None:
             division = self.cell.source.division
             card = replace(card, name=f"{division.n_held_out} stimuli of {card.name}")
@@ -167,10 +177,9 @@ class _Trial:
         else:
             check_disjoint(card, data, *self.other.loaded)
             card, data = self.other.loaded
-            metric = metric if metric.fits(card) else get_metric(card.default_metric)
-        if (card.name, metric.name) not in made:
-            made[card.name, metric.name] = job_of(run, card, metric, data)
-        return made[card.name, metric.name]
+        if (card.name, self.metric.name) not in made:
+            made[card.name, self.metric.name] = job_of(run, card, self.metric, data)
+        return made[card.name, self.metric.name]
 
     def told(self, choice: LayerChoice) -> LayerChoice:
         """Return the choice with what a reader must know of it."""

@@ -20,7 +20,7 @@ from benchmarks.splits import hold_out, shuffle_splits
 from model_zoo.contracts import Layer
 from model_zoo.errors import InvalidOption, LeakageError, UnknownName
 
-FEWEST_STIMULI = 60  # of a recording whose own stimuli are divided: below, a third of them says too little
+FEWEST_STIMULI = 90  # a third of fewer is under 30, tested three at a time: they hardly tell one layer from another
 Names = str | Sequence[str]
 
 

@@ -77,7 +77,10 @@ class Shelf:
     def choice_key(
         self, card: BenchmarkCard, metric: MetricCard, other: BenchmarkCard | None, candidates: Sequence[Layer]
     ) -> str | None:
-        """Return what the layer chosen for a benchmark on another one's data (None: its own) is filed under."""
+        """Return what the layer chosen for a benchmark on another one's data (None: its own) is filed under.
+
+        `metric` is the one it is chosen by.
+        """
         names = [layer.name for layer in candidates]
         on = "its own" if other is None else identity_of_card(other)
         return self._key("choice", names, identity_of_metric(metric), identity_of_card(card), on)

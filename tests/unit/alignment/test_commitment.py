@@ -122,7 +122,7 @@ def test_held_out_rows_are_a_third_and_disjoint():
 @pytest.mark.parametrize(
     ("n_stimuli", "labels", "message"),
     [
-        (FEWEST_STIMULI - 1, None, r"at least 60 stimuli.*got 59 stimuli; name the layers with --layers"),
+        (FEWEST_STIMULI - 1, None, r"at least 90 stimuli.*got 89 stimuli; name the layers with --layers"),
         (90, [f"kind {number % 15}" for number in range(90)], r"a third or two thirds of 90 that cannot be split"),
     ],
 )
