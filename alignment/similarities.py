@@ -139,7 +139,8 @@ def spearman_brown_of_halves(metric: SimilarityMetric, first: Array, second: Arr
     """Return how alike two halves of the repeats are, corrected to the length of the whole.
 
     One half is compared with the other as a layer is with a population. Influences of neuroids are twice those on one
-    side, since the metric does not tell the sides apart.
+    side, since the metric does not tell the sides apart and which half is first is chance; where halves are nearly
+    alike they are too large, up to about twice, and the ceiling's error with them.
     """
     gram = Gram.of(first, [str(row) for row in range(len(first))])
     found = metric.compare(gram, np.arange(len(first)), metric.prepare(second))
