@@ -53,8 +53,8 @@ def as_similarity(metric: GeometryMetric) -> SimilarityMetric:
     Influences are in closed form for stimuli, with derivatives through ranks, and by the delete-a-group jackknife for
     neuroids: they are dealt at random, but always in the same way, to at most 50 groups (20 for Kendall's tau) whose
     sizes differ by one at most, and to fewer where their RDMs would take more than 500 MB. Both are first-order: what
-    is particular to single pairs of stimuli, of second order, is left out, which for fewer than about 50 stimuli makes
-    the error too small.
+    is particular to single pairs of stimuli, of second order, is left out. Ceilings and their bias under
+    `recording_rule` are in docs/methods.md, section 19.
     """
     assert metric.expansion is not None
     facts = {each.name: getattr(metric, each.name) for each in fields(MetricCard)}
