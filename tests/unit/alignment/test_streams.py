@@ -87,7 +87,8 @@ def test_sparse_features_and_those_that_vary_in_test_stimuli_alone_lose_no_digit
 def test_the_best_feature_is_the_earliest_of_equals_and_never_a_constant_or_a_negative_copy():
     responses = _noise(1)
     copy, opposite, constant = responses, -responses, np.full_like(responses, 7.0)
-    features = np.hstack([constant, opposite, _noise(3, 2), 2 * copy + 1, copy, 1e6 * copy])
+    almost = 2 * copy + 1 + 1e-6 * _noise(1, 1)  # r = 1 - 1e-13
+    features = np.hstack([constant, opposite, _noise(3, 2), almost, copy, 1e6 * copy])
     for width in (1, 2, 6, 8):
         kept = _run(BestFeature(responses, SPLITS), features, width)
         assert (kept["chosen"] == 5).all()
@@ -141,8 +142,9 @@ def test_reverse_prediction_takes_features_from_everywhere_and_in_step_with_noth
     gaps = np.diff(numbers)
     assert len(set(gaps)) <= 3
     assert gaps.max() < 3 * 150_528 / 500
+    assert 150_528 - numbers[-1] < gaps.max()
     for period in (2, 3, 64, 768, 196, 3136):
-        of_period = np.bincount(numbers % period * min(period, 10) // period)
+        of_period = np.bincount(numbers % period * min(period, 10) // period, minlength=min(period, 10))
         assert of_period.min() > 0.7 * 500 / min(period, 10)
 
 
