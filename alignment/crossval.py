@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from alignment.contracts import Array, BandedMetric, RegressionMetric, StreamedMetric
@@ -40,6 +41,7 @@ class Target:
     responses : (n_stimuli, n_neuroids) means over repeats, rows in the order of `stimulus_ids`.
     splits : cross-validation splits of the rows.
     halves : means of split halves of the repeats; empty where there is no ceiling.
+    animals : animal of every neuroid; empty where it is not known of all.
     """
 
     stimuli: StimulusSet
@@ -49,6 +51,7 @@ class Target:
     splits: tuple[Split, ...] = field(repr=False)
     halves: tuple[tuple[Array, Array], ...] = field(repr=False)
     n_repeats: int = 1
+    animals: tuple[str, ...] = ()
 
 
 def make_target(card: BenchmarkCard, recording: Recording, visual_degrees: float | None) -> Target:
@@ -81,6 +84,7 @@ def make_target(card: BenchmarkCard, recording: Recording, visual_degrees: float
         shuffle_splits(len(ids), strata=strata),
         halves,
         n_repeats,
+        animals_of(averaged),
     )
 
 
@@ -117,7 +121,7 @@ def cross_validate(
         return SplitPrediction(split.test, predicted, target.responses[split.test], parts)
 
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads or n_threads()) as pool:
-        return PairedMeasurements(len(rows), list(pool.map(predict, target.splits)), target.halves)
+        return PairedMeasurements(len(rows), list(pool.map(predict, target.splits)), target.halves, (), target.animals)
 
 
 def streamed(metric: StreamedMetric, target: Target) -> Reducer:
@@ -148,7 +152,17 @@ def measurements(metric: StreamedMetric, kept: Mapping[str, Any], target: Target
         for split, predicted in zip(target.splits, kept["predicted"], strict=True)
     ]
     units = tuple(f"feature {number}" for number in kept["units"]) if own else ()
-    return PairedMeasurements(len(target.stimulus_ids), splits, () if own else target.halves, units)
+    if own:
+        return PairedMeasurements(len(target.stimulus_ids), splits, (), units)
+    return PairedMeasurements(len(target.stimulus_ids), splits, target.halves, (), target.animals)
+
+
+def animals_of(assembly: xr.DataArray) -> tuple[str, ...]:
+    """Return the animal of every neuroid; nothing where it is not known of all."""
+    if "animal" not in assembly.coords:
+        return ()
+    names = tuple(str(name) for name in np.broadcast_to(assembly["animal"].values, assembly.sizes["neuroid"]))
+    return () if {"", "nan", "unknown"} & set(names) else names
 
 
 def neuroid_ids(targets: Sequence[Target]) -> tuple[str, ...]:

@@ -16,10 +16,13 @@ from alignment.jobs import Job, Need
 from alignment.scores import Evidence, Score, pairing_key
 from alignment.statistics import (
     PairedMeasurements,
+    Resamples,
     aggregate,
-    bootstrap,
+    ceiling_draws,
     contributions,
     nan_median,
+    raw_draws,
+    resample,
     split_correlations,
     summarise,
 )
@@ -38,6 +41,7 @@ class RecordingJob(Job):
 
     metric: RegressionMetric | BandedMetric | StreamedMetric
     targets: tuple[Target, ...] = field(repr=False)
+    _ceilings: dict[int, Array] = field(default_factory=dict, init=False, repr=False, compare=False)  # by n_draws
 
     @classmethod
     def of(
@@ -79,24 +83,35 @@ class RecordingJob(Job):
         """Return the finished score of a layer, or of several that were taken together."""
         return _score_of(model, self, layers, measured, n_bootstrap)
 
+    def _ceiling_draws(self, measured: Measured, resamples: Resamples) -> Array | None:
+        """Return the ceiling's replicates, which are the same for every layer and drawn once."""
+        n_draws = len(resamples.chosen)
+        if n_draws not in self._ceilings:
+            found = ceiling_draws(measured, resamples)
+            if found is None:
+                return None
+            self._ceilings[n_draws] = found
+        return self._ceilings[n_draws]
+
 
 def _score_of(model: str, job: RecordingJob, layers: Sequence[Layer], measured: Measured, n_bootstrap: int) -> Score:
     card = job.card
     correlations = split_correlations(measured)  # (n_splits, n_neuroids)
     raw, split_error = aggregate(correlations)
-    draws = bootstrap(measured, n_bootstrap, np.random.default_rng(0))
-    raw_error, raw_interval = summarise(raw, draws.raw)
+    resamples = resample(measured, n_bootstrap, np.random.default_rng(0))
+    draws, of_ceiling = raw_draws(measured, resamples), job._ceiling_draws(measured, resamples)
+    raw_error, raw_interval = summarise(raw, draws, fitted=True)
     ceiling = ceiling_error = ceiling_interval = ceiled_value = legacy = None
-    error, interval, note, headline = raw_error, raw_interval, "", draws.raw
-    if draws.ceiling is not None:
-        ceiling, ceiling_error, ceiling_interval = ceiling_of(measured, draws.ceiling)
+    error, interval, note, headline = raw_error, raw_interval, "", draws
+    if of_ceiling is not None:
+        ceiling, ceiling_error, ceiling_interval = ceiling_of(measured, of_ceiling)
     if ceiling is not None and not ceiling > 0:
         note = UNRELIABLE
     elif ceiling is not None:
         ceiled_value = ceiled(raw, ceiling, rule=card.ceiled_rule)
         legacy = ceiled(raw, ceiling, rule=LEGACY_RULE)
-        headline = np.vectorize(partial(ceiled, rule=card.ceiled_rule))(draws.raw, draws.ceiling)  # (3, n_draws)
-        error, interval = summarise(ceiled_value, headline)
+        headline = np.vectorize(partial(ceiled, rule=card.ceiled_rule))(draws, of_ceiling)  # (3, n_draws)
+        error, interval = summarise(ceiled_value, headline, fitted=True)
     counted = np.isfinite(correlations)
     per_neuroid = np.where(counted, correlations, 0.0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
     per_neuroid[~counted.any(axis=0)] = np.nan
@@ -137,9 +152,10 @@ def _score_of(model: str, job: RecordingJob, layers: Sequence[Layer], measured: 
         split_raw=tuple(map(float, nan_median(correlations))),
         profile=job.profile,
         note=note,
+        resampled=resamples.resampled,
         evidence=Evidence(
             pairing=pairing_key(card, job.metric, shown, units, n_bootstrap),
-            raw=draws.raw,
+            raw=draws,
             headline=headline,
             by_stimulus=contributions(measured),
             by_unit=per_neuroid,

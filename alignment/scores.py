@@ -119,6 +119,8 @@ class Score:
     unit, unit_ids, unit_raw : raw score per neuroid (mean over splits), per feature of the model, per subject or per
         property; "neuroids": contributions of groups of them to a score of the whole population.
     details : further numbers of the metric, by name; see `Outcome`.
+    resampled : what error and interval let vary, e.g. ("stimuli", "neuroids", "sessions"); what is not named is held
+        fixed. Empty where a metric does not say.
     evidence : what error and interval were computed from; None where a metric leaves none.
     """
 
@@ -158,6 +160,7 @@ class Score:
     profile: LayerProfile | None = field(default=None, repr=False)
     note: str = ""
     details: Mapping[str, float] = field(default_factory=dict, hash=False, repr=False)
+    resampled: tuple[str, ...] = ()
     evidence: Evidence | None = field(default=None, compare=False, repr=False)
 
     @classmethod

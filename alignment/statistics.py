@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
 
 from alignment.contracts import Array, Indices
 from benchmarks.ceilings import pearson, spearman_brown
 
+MIN_GROUPS = 5  # animals or sessions, from which on they are drawn; with fewer, intervals hold the truth too rarely
+_MOST_ACCELERATION = 0.25
 _FLAT = 1e-12  # variance relative to the second moment below which a neuroid counts as constant
 
 
@@ -42,12 +44,30 @@ class PairedMeasurements:
     halves : mean responses of the two halves of the repeats, each (n_stimuli, n_neuroids), per ceiling split; empty
         where only averages exist.
     unit_ids : what is predicted, where that is not the recording's neuroids; else ().
+    animals : animal of every neuroid; () where it is not known of all.
     """
 
     n_stimuli: int
     splits: Sequence[SplitPrediction]
     halves: Sequence[tuple[Array, Array]] = ()
     unit_ids: tuple[str, ...] = ()
+    animals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """What every draw of a bootstrap takes.
+
+    Attributes
+    ----------
+    weights : per recording (n_draws, n_stimuli), how often each stimulus was drawn.
+    chosen : (n_draws, n_neuroids) numbers of neuroids, those of all recordings side by side.
+    resampled : what was drawn: "stimuli", "neuroids" and, if so, "animals" or "sessions".
+    """
+
+    weights: tuple[Array, ...] = field(repr=False)
+    chosen: Indices = field(repr=False)
+    resampled: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -124,125 +144,208 @@ def aggregate(correlations: Array) -> tuple[float, float]:
     return float(np.mean(medians)), float(np.std(medians) / np.sqrt(len(medians)))
 
 
-def bootstrap(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.random.Generator) -> BootstrapDraws:
-    """Return replicates of score and ceiling under resampling of stimuli, of neuroids, and of both.
+def resample(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.random.Generator) -> Resamples:
+    """Return what every draw takes: the same for every model and layer on the same data.
 
-    Each draw takes n_stimuli stimuli of every recording and n_neuroids neuroids with replacement, the same for all
-    splits and for the ceiling, and recomputes correlations, medians and means.
+    Each draw takes n_stimuli stimuli of every recording and n_neuroids neuroids of all recordings, with replacement.
+    Where the neuroids come from at least `MIN_GROUPS` animals, or else from as many recordings (sessions), animals or
+    sessions are drawn first, and neuroids from those. Fewer cannot stand for all others: they are held fixed, and error
+    and interval are about these animals.
 
     Parameters
     ----------
     recordings : sequence of PairedMeasurements
     n_draws : int
     rng : numpy.random.Generator
+    """
+    weights = tuple(
+        rng.multinomial(rec.n_stimuli, np.full(rec.n_stimuli, 1.0 / rec.n_stimuli), size=n_draws).astype(np.float64)
+        for rec in recordings
+    )
+    sizes = [rec.splits[0].recorded.shape[1] for rec in recordings]
+    animals = [animal for rec in recordings for animal in rec.animals]
+    sessions = np.repeat(np.arange(len(sizes)), sizes)
+    if len(animals) == sum(sizes) and len(set(animals)) >= MIN_GROUPS:
+        chosen = _within_groups(np.unique(animals, return_inverse=True)[1], n_draws, rng)
+        return Resamples(weights, chosen, ("stimuli", "neuroids", "animals"))
+    if len(sizes) >= MIN_GROUPS:
+        return Resamples(weights, _within_groups(sessions, n_draws, rng), ("stimuli", "neuroids", "sessions"))
+    return Resamples(weights, rng.integers(sum(sizes), size=(n_draws, sum(sizes))), ("stimuli", "neuroids"))
+
+
+def _within_groups(groups: Indices, n_draws: int, rng: np.random.Generator) -> Indices:
+    """Return (n_draws, n_neuroids) neuroids, drawn from as many groups, themselves drawn with replacement."""
+    n_groups, n_neuroids = int(groups.max()) + 1, len(groups)
+    often = rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=n_draws)
+    chosen = np.empty((n_draws, n_neuroids), dtype=np.intp)
+    for draw, counts in enumerate(often[:, groups]):  # a neuroid is as likely as its group was drawn often
+        chosen[draw] = np.repeat(np.arange(n_neuroids), counts)[rng.integers(counts.sum(), size=n_neuroids)]
+    return chosen
+
+
+def raw_draws(recordings: Sequence[PairedMeasurements], resamples: Resamples) -> Array:
+    """Return replicates of the score, shape (3, n_draws): stimuli drawn anew, neuroids, and both.
 
     Notes
     -----
-    The fitted maps are held fixed (a refit would put copies of one stimulus on both sides of a split), so the
-    variability that comes from the training stimuli is not included and the error is, to that extent, too small.
+    Draws are the same for all splits. The fitted maps are held fixed (a refit would put copies of one stimulus on both
+    sides of a split), so stimuli vary as test stimuli only; `summarise` makes up for that.
     """
-    weights = [
-        rng.multinomial(rec.n_stimuli, np.full(rec.n_stimuli, 1.0 / rec.n_stimuli), size=n_draws).astype(np.float64)
-        for rec in recordings
-    ]
-    n_neuroids = sum(rec.splits[0].recorded.shape[1] for rec in recordings)
-    chosen = rng.integers(n_neuroids, size=(n_draws, n_neuroids))
     n_splits = min(len(rec.splits) for rec in recordings)
-    raw = np.zeros((3, n_draws))
+    raw = np.zeros((3, len(resamples.chosen)))
     for number in range(n_splits):
         splits = [rec.splits[number] for rec in recordings]
         once = [pearson(split.predicted, split.recorded) for split in splits]
         drawn = [
             weighted_pearson(split.predicted, split.recorded, w[:, split.test])
-            for split, w in zip(splits, weights, strict=True)
+            for split, w in zip(splits, resamples.weights, strict=True)
         ]
-        raw += _three_ways(once, drawn, chosen) / n_splits
+        raw += _three_ways(once, drawn, resamples.chosen) / n_splits
+    return raw
+
+
+def ceiling_draws(recordings: Sequence[PairedMeasurements], resamples: Resamples) -> Array | None:
+    """Return replicates of the ceiling, shape (3, n_draws), paired with `raw_draws`; None without halves.
+
+    They depend on the responses alone, not on a model.
+    """
     n_halves = min(len(rec.halves) for rec in recordings)
     if n_halves == 0:
-        return BootstrapDraws(raw, None)
-    ceiling = np.zeros((3, n_draws))
+        return None
+    ceiling = np.zeros((3, len(resamples.chosen)))
     for number in range(n_halves):
         halves = [rec.halves[number] for rec in recordings]
         once = [spearman_brown(pearson(*half)) for half in halves]
-        drawn = [spearman_brown(weighted_pearson(*half, w)) for half, w in zip(halves, weights, strict=True)]
-        ceiling += _three_ways(once, drawn, chosen) / n_halves
-    return BootstrapDraws(raw, ceiling)
+        drawn = [spearman_brown(weighted_pearson(*half, w)) for half, w in zip(halves, resamples.weights, strict=True)]
+        ceiling += _three_ways(once, drawn, resamples.chosen) / n_halves
+    return ceiling
+
+
+def bootstrap(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.random.Generator) -> BootstrapDraws:
+    """Return replicates of score and ceiling from the same draws; see `resample`."""
+    resamples = resample(recordings, n_draws, rng)
+    return BootstrapDraws(raw_draws(recordings, resamples), ceiling_draws(recordings, resamples))
 
 
 def contributions(recordings: Sequence[PairedMeasurements]) -> Array:
     """Return what every stimulus contributes to the mean over splits and neuroids of r, shape (n_stimuli,).
 
-    With predictions x and responses y standardised over the test stimuli of a split, r is the mean of
-    x y - r (x^2 + y^2) / 2 + r over them, to first order also of a sample in which they are drawn more or less often.
-    Stimuli of all recordings stand side by side; one that was never tested is NaN. The mean over the others, weighted
-    by how often they were tested, is the mean r.
+    Parameters
+    ----------
+    recordings : sequence of PairedMeasurements
+
+    Returns
+    -------
+    array of shape (n_stimuli,)
+        Stimuli of all recordings side by side; NaN for one that was never tested. The mean over the others is the mean
+        r exactly; without one of n stimuli the mean r is, to first order, lower by (contribution - mean) / (n - 1).
+
+    Notes
+    -----
+    With predictions x and responses y standardised over the n_test stimuli of a split, r is the mean over them of
+    x y - r (x^2 + y^2) / 2 + r, the last two being 0 on average: the influence function of a correlation (Devlin,
+    Gnanadesikan and Kettenring 1975, Biometrika 62, 531). A stimulus is given the sum over splits and neuroids of its
+    terms / n_test, in units that make the mean of all stimuli the mean r. One that was tested in more splits thus
+    counts for more. Maps are held fixed: what a stimulus did in training is not in it.
     """
-    parts = []
+    parts, n_defined = [], 0
     for recording in recordings:
-        total, count = np.zeros(recording.n_stimuli), np.zeros(recording.n_stimuli)
+        total, tested = np.zeros(recording.n_stimuli), np.zeros(recording.n_stimuli, dtype=bool)
         for split in recording.splits:
-            x, y = _standardised(split.predicted, split.recorded), _standardised(split.recorded, split.predicted)
-            r = np.nansum(x * y, axis=0) / np.maximum(np.isfinite(x * y).sum(axis=0), 1)
-            influence = x * y - r * (x**2 + y**2) / 2 + r
+            x, y, count = _standardised(split.predicted, split.recorded)
+            r = x * y
+            r = np.where(np.isfinite(r), r, 0.0).sum(axis=0) / count  # (n_neuroids,)
+            influence = (x * y - r * (x**2 + y**2) / 2 + r) / count
             defined = np.isfinite(influence)
             total[split.test] += np.where(defined, influence, 0.0).sum(axis=1)
-            count[split.test] += defined.sum(axis=1)
-        with np.errstate(invalid="ignore"):
-            parts.append(total / count)
-    return np.concatenate(parts)
+            tested[split.test] |= defined.any(axis=1)
+            n_defined += int(defined.any(axis=0).sum())
+        parts.append(np.where(tested, total, np.nan))
+    stacked = np.concatenate(parts)
+    return np.asarray(stacked * np.isfinite(stacked).sum() / max(n_defined, 1))
 
 
-def _standardised(values: Array, other: Array) -> Array:
-    """Return columns at mean 0 and variance 1 over the rows that both have; NaN elsewhere and where constant."""
-    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing
-        shared = np.where(np.isfinite(values) & np.isfinite(other), values, np.nan)
-        centred = shared - np.nanmean(shared, axis=0)
-        spread = np.sqrt(np.nanmean(centred**2, axis=0))
-        return np.asarray(np.where(spread > 0, centred / spread, np.nan))
+def _standardised(x: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Return both at mean 0 and variance 1 over the rows that both have, NaN where constant, and how many these are."""
+    shared = np.isfinite(x) & np.isfinite(y)
+    count = np.maximum(shared.sum(axis=0), 1)
+    found = []
+    for side in (x, y):
+        varies = np.where(shared, side, -np.inf).max(axis=0) > np.where(shared, side, np.inf).min(axis=0)
+        centred = np.where(shared, side, 0.0)
+        centred = np.where(shared, centred - centred.sum(axis=0) / count, 0.0)
+        spread = np.sqrt((centred**2).sum(axis=0) / count)
+        found.append(np.divide(centred, spread, out=np.full(x.shape, np.nan), where=shared & varies & (spread > 0)))
+    return found[0], found[1], count
 
 
 def summarise(
-    estimate: float, draws: Array, level: float = 0.95, *, noise_once: bool = True
+    estimate: float, draws: Array, level: float = 0.95, *, noise_once: bool = True, fitted: bool = False
 ) -> tuple[float, tuple[float, float]]:
     """Return the standard error and confidence interval of an estimate from its bootstrap replicates.
-
-    Resampling stimuli and neuroids together counts the noise of single responses, which belongs to neither, three
-    times. With variances S (stimuli alone), N (neuroids alone) and B (both), 2 (S + N) - B counts everything once; it
-    is kept between max(S, N) and B.
 
     Parameters
     ----------
     estimate : float
     draws : array of shape (3, n_draws)
-        As in `BootstrapDraws`; draws that are not finite are left out.
+        As in `BootstrapDraws`, or differences of such replicates between two models; draws that are not finite are left
+        out.
     level : float
         Coverage of the interval.
     noise_once : bool
-        False: take S + N, which counts the noise of single responses twice and is never too small. It varies less from
-        one experiment to the next than 2 (S + N) - B, and for ceilings, whose estimate and error go opposite ways,
-        that is what brings the interval's coverage to its level (see the recovery study in docs/recovery.md).
+        False: take S + N, which is never too small and varies less from one experiment to the next than 2 (S + N) - B;
+        for ceilings. See the notes.
+    fitted : bool
+        True: maps were fitted on some of the stimuli and tested on others (`Score.n_splits` > 0). See the notes.
 
     Returns
     -------
     error : float
     interval : (low, high)
-        Percentiles of the replicates under both, scaled to `error` and moved to the estimate: they keep their skew.
+        Accelerated percentiles of the replicates under both, scaled to `error` and moved to the estimate.
+
+    Notes
+    -----
+    Resampling stimuli and neuroids together counts the noise of single responses, which belongs to neither, three
+    times. With variances S (stimuli alone), N (neuroids alone) and B (both), 2 (S + N) - B counts everything once; it
+    is kept above max(S, N). 2 S + N - B is the stimuli's own part, without noise. Replicates hold the fitted maps fixed
+    and so miss what other training stimuli would change; where maps are `fitted` the stimuli's own part is counted
+    twice, once for the test and once for the training stimuli. That these weigh alike is no theorem: it is what brings
+    intervals to their level in the coverage study (docs/coverage.md).
+
+    Percentiles keep the skew of the replicates. Skewed replicates also mean that the error changes with the estimate: a
+    correlation that came out too high comes with too small an error. The acceleration of Efron's BCa interval, a sixth
+    of the skewness of the replicates (exact for a mean), takes other percentiles for that reason; it is kept within
+    +-0.25. His bias correction is not used; moving the replicates' mean to the estimate stands for it.
 
     References
     ----------
     Schuett, Kipnis, Diedrichsen and Kriegeskorte (2023), Statistical inference on representational geometries, eLife
-    12, e82566, eq. 10.
+    12, e82566, eq. 10. Efron (1987), Better bootstrap confidence intervals, JASA 82, 171.
     """
     draws = draws[:, np.isfinite(draws).all(axis=0)]
     if draws.shape[1] < 2:
         return float("nan"), (float("nan"), float("nan"))
     stimuli, neuroids, both = np.var(draws, axis=1, ddof=1)
-    once = min(max(2.0 * (stimuli + neuroids) - both, stimuli, neuroids), both)
-    variance = once if noise_once else max(stimuli + neuroids, once)
-    scale = np.sqrt(variance / both) if both > 0 else 1.0
-    low, high = np.quantile((draws[2] - draws[2].mean()) * scale, [(1 - level) / 2, (1 + level) / 2])
+    variance = max(2.0 * (stimuli + neuroids) - both, stimuli, neuroids)
+    if not noise_once:
+        variance = max(stimuli + neuroids, variance)
+    elif fitted:
+        variance += min(max(2.0 * stimuli + neuroids - both, 0.0), stimuli)
+    if not both > 0:
+        return float(np.sqrt(variance)), (estimate, estimate)
+    deviations = (draws[2] - draws[2].mean()) * np.sqrt(variance / both)
+    low, high = np.quantile(deviations, _accelerated(deviations, level))
     return float(np.sqrt(variance)), (estimate + float(low), estimate + float(high))
+
+
+def _accelerated(deviations: Array, level: float) -> tuple[float, float]:
+    """Return the two probabilities whose quantiles bound a BCa interval without bias correction."""
+    skewness = float(np.mean(deviations**3) / np.mean(deviations**2) ** 1.5)
+    acceleration = min(max(skewness / 6, -_MOST_ACCELERATION), _MOST_ACCELERATION)
+    normal = NormalDist()
+    z = normal.inv_cdf((1 + level) / 2)
+    return normal.cdf(-z / (1 + acceleration * z)), normal.cdf(z / (1 - acceleration * z))
 
 
 def _three_ways(once: Sequence[Array], drawn: Sequence[Array], chosen: Indices) -> Array:
