@@ -12,7 +12,7 @@ from model_zoo import machine
 from model_zoo.errors import DataIntegrity, InvalidOption
 from results.cli import console
 
-app = typer.Typer(no_args_is_help=True, help="Look after the cache of layer similarities.")
+app = typer.Typer(no_args_is_help=True, help="Look after kept scores and layer similarities.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
