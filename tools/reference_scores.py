@@ -31,6 +31,7 @@ ROOMS = ("model_zoo", "benchmarks", "alignment")
 ALL = ("*",)  # every metric that fits
 FEW = ("pls", "ridge", "ridgecv", "linear_predictivity", "cka", "rsa-spearman")
 MANY_LAYERS = ("banded-ridge",)
+CHOICES = ("error_consistency", "accuracy", "confusion_similarity", "i1")  # each looks at every image again
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Plan:
 RESNET, VIT, GABOR, PIXELS = "torchvision/resnet18", "timm/vit_tiny_patch16_224", "ventral/gabor-v1", "ventral/pixels"
 PLANS = (
     Plan(PIXELS, "Simulated.V1", ("grey",), quick=True),
-    Plan(RESNET, "Simulated.V4", ("layer4",), quick=True),
-    Plan(RESNET, "Simulated.behaviour", ("avgpool",), quick=True),
+    Plan(RESNET, "Simulated.V4", ("layer4",), FEW, quick=True),
+    Plan(RESNET, "Simulated.behaviour", ("avgpool",), ("error_consistency",), quick=True),
     Plan(GABOR, "Simulated.V1", ("complex",), FEW),
     Plan(RESNET, "Simulated.V2", ("layer1", "layer2"), ("pls", "ridge", *MANY_LAYERS)),
     Plan(VIT, "Simulated.IT", ("blocks.8",), FEW, seed=1),
@@ -58,7 +59,7 @@ PLANS = (
     Plan(RESNET, "Cowley2023.V4-210325", ("layer3",), FEW),
     Plan(RESNET, "Kriegeskorte2008.IT", ("layer4",)),
     Plan(VIT, "Kriegeskorte2008.IT-monkey", ("blocks.8",), seed=1),
-    Plan(RESNET, "Geirhos2021.edge", ("avgpool",)),
+    Plan(RESNET, "Geirhos2021.edge", ("avgpool",), CHOICES),
 )
 
 
