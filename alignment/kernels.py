@@ -205,7 +205,7 @@ def cka(layer: Kernel, brain: Population, *, debiased: bool) -> Similarity:
 
     References
     ----------
-    Kornblith, Norouzi, Lee and Hinton (2019), ICML, eq. 4; Nguyen, Raghu and Kornblith (2021), ICLR, eq. 3; Murphy,
+    Kornblith, Norouzi, Lee and Hinton (2019), ICML, eq. 4; Nguyen, Raghu and Kornblith (2021), ICLR; Murphy,
     Zylberberg and Fyshe (2024), arXiv 2405.01012.
     """
     n_stimuli, n_neuroids = brain.responses.shape

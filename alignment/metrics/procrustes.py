@@ -160,7 +160,7 @@ def compare_whitened(gram: Gram, rows: Indices, brain: Brain) -> Similarity:
 
     References
     ----------
-    Williams, Kunz, Kornblith and Linderman (2021), NeurIPS 34, eq. 10.
+    Williams, Kunz, Kornblith and Linderman (2021), NeurIPS 34.
     """
     layer, shape = Shape.of(Kernel.of_gram(gram, rows)), brain.shape
     if not (len(layer.scales) and len(shape.scales)):
