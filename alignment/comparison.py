@@ -6,7 +6,7 @@ torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -85,7 +85,7 @@ def compare(
             "compare", expected="at least two models", got=str(len(models)), next_step="name another one"
         )
     tables = {label: _by_key(label, scores) for label, scores in models.items()}
-    keys = _shared(tables, common=common)
+    keys = shared_keys(tables, common=common)
     made = [_row(key, {label: table[key] for label, table in tables.items()}, level, seed) for key in keys]
     rows = decided_rows([row for row, _ in made], correction, level)
     averages: list[Row] = []
@@ -123,8 +123,14 @@ def _by_key(label: str, scores: Sequence[Score]) -> dict[Key, Score]:
     return table
 
 
-def _shared(tables: Mapping[str, Mapping[Key, Score]], *, common: bool) -> list[Key]:
-    """Return the (benchmark, metric) pairs to compare on, in the order of the first model that has them."""
+def shared_keys(tables: Mapping[str, Collection[Key]], *, common: bool) -> list[Key]:
+    """Return the (benchmark, metric) pairs to compare on, in the order of the first model that has them.
+
+    Raises
+    ------
+    InvalidOption
+        If there are none, or, unless `common`, if one of them is missing for a model; names what is missing where.
+    """
     every = list(dict.fromkeys(key for table in tables.values() for key in table))
     missing = [(key, label) for key in every for label, table in tables.items() if key not in table]
     lacking = {key for key, _ in missing}
@@ -181,7 +187,8 @@ def _quantity(score: Score) -> str:
 def _interval(score: Score, level: float) -> Interval:
     if level == 0.95 or score.evidence is None:  # that of the score itself
         return score.interval
-    return summarise(headline(score), score.evidence.headline, level)[1]
+    fitted = score.kind == "recording" and score.n_splits > 0
+    return summarise(headline(score), score.evidence.headline, level, fitted=fitted)[1]
 
 
 def _notes(scores: Mapping[str, Score], found: Replicates) -> tuple[str, ...]:

@@ -145,12 +145,8 @@ def _scored(
     quiet: bool,
 ) -> list[Candidate]:
     """Return the candidates, those without a file scored on what was named, or on what the files hold."""
-    held = [{(score.benchmark, score.metric) for score in each.scores} for each in found if each.file is not None]
-    wanted = set() if not held else set.intersection(*held) if common else set.union(*held)
-    if benchmark or not held:
-        names = running.benchmark_names(benchmark, quiet=quiet)
-    else:
-        names = list(dict.fromkeys(s.benchmark for c in found for s in c.scores if (s.benchmark, s.metric) in wanted))
+    wanted = _held(found, benchmark, common=common)
+    names = list(dict.fromkeys(name for name, _ in wanted)) or running.benchmark_names(benchmark, quiet=quiet)
     metrics = metric or sorted({name for _, name in wanted}) or None
     running.check(names, metrics, "auto", mirror, offline=offline, quiet=quiet)
     resources = running.resources_of(device, None, None, None, None, None, use_cache=use_cache)
@@ -172,6 +168,23 @@ def _scored(
             origin = {"model": each.model, "identity": model.identity, "weights": model.weights.source}
             made.append(replace(each, scores=kept, origin=origin))
     return made
+
+
+def _held(found: Sequence[Candidate], benchmark: list[str] | None, *, common: bool) -> list[tuple[str, str]]:
+    """Return what the files hold for the comparison; what they lack is refused before anything is scored."""
+    from alignment.comparison import shared_keys
+
+    held = {each.label: [(s.benchmark, s.metric) for s in each.scores] for each in found if each.file is not None}
+    for label, keys in held.items():
+        lacking = [name for name in benchmark or () if name not in {each for each, _ in keys}]
+        if lacking and not common:
+            raise InvalidOption(
+                label,
+                expected=f"scores on {', '.join(benchmark or ())}",
+                got=f"none on {', '.join(lacking)}",
+                next_step="score it on them too, or pass --common to compare on what all have",
+            )
+    return shared_keys(held, common=common) if held else []
 
 
 def _write(
