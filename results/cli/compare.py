@@ -113,7 +113,7 @@ def _check_outputs(json: Path | None, csv: Path | None, report: Path | None, plo
                 f"--plot {plot}",
                 expected="matplotlib, which draws .png and .svg",
                 got="no such package",
-                next_step="name a file ending in .html, or `pip install matplotlib`",
+                next_step="name a file ending in .html, or `pip install 'ventral-alignment[figures]'`",
             )
 
 
