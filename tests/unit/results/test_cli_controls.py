@@ -1,55 +1,47 @@
-"""`ventral score` with a user's layer map, several metrics, and controls beside the scores."""
+"""The table of controls: what stands beside a score, and what is said where nothing does."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from typer.testing import CliRunner
 
-from results.cli.app import app
-
-SMALL = ("torchvision/resnet18", "--input-size", "32", "-b", "Simulated.V1")
-
-
-def ventral(*arguments):
-    return CliRunner().invoke(app, ["score", *map(str, (*SMALL, *arguments))])
+from alignment.chance import Chance
+from alignment.controls import Control
+from alignment.twins import ONE_SEED, OWN_MODULE, Twins
+from results.cli.controls import interval, print_controls
 
 
-@pytest.fixture(autouse=True)
-def _home(tmp_path, monkeypatch):
-    monkeypatch.setenv("VENTRAL_HOME", str(tmp_path / "home"))
+def control_of(score, **changes) -> Control:
+    names = ("model", "benchmark", "metric", "layer", "measure", "raw")
+    return Control(**{name: getattr(score, name) for name in names}, **changes)
 
 
-def test_a_users_map_wins_over_commitment_and_is_recorded(tmp_path):
-    chosen, found = tmp_path / "map.json", tmp_path / "scores.json"
-    chosen.write_text(json.dumps({"V1": "layer2.0"}))
-    done = ventral("--layer-map", chosen, "-m", "ridge", "-m", "cka", "--json", found, "-q")
-    assert done.exit_code == 0, done.stderr
-    rows = json.loads(found.read_text())["scores"]
-    assert [(row["metric"], row["layer"], row["layer_choice"]) for row in rows] == [
-        ("ridge", "layer2.0", "user"),
-        ("cka", "layer2.0", "user"),
+def test_the_table_shows_both_controls_and_each_note_once(make_score, capsys: pytest.CaptureFixture[str]):
+    scores = [make_score("V4", 0.4), make_score("IT", 0.3), make_score("V1", 0.2)]
+    twins = Twins(
+        seeds=(0, 1), raw=(0.1, 0.2), ceiled=(None, None), mean=0.15, spread=0.0707, difference=0.25, error=0.02,
+        interval=(0.21, 0.29),
+    )  # fmt: skip
+    chance = Chance(n_shuffles=99, mean=0.004, percentile=0.061, p=0.01, difference=0.3, interval=(0.2, 0.4))
+    found = [
+        control_of(scores[0], twins=twins, chance=chance),
+        control_of(scores[1], chance=chance, notes=(OWN_MODULE,)),
+        control_of(scores[2], notes=(OWN_MODULE, ONE_SEED)),
     ]
+    print_controls(scores, found)
+    printed = capsys.readouterr()
+    rows = [line for line in printed.out.splitlines() if "Study2020" in line]
+    assert "r 0.400" in rows[0]
+    assert "0.150 (sd 0.071), 2 seeds" in rows[0]
+    assert "+0.250 [+0.210, +0.290]" in rows[0]
+    assert "0.004 / 0.061" in rows[0]
+    assert rows[0].split()[-1] == "0.01"
+    assert rows[2].split()[-4:] == ["-"] * 4
+    assert f"Study2020.IT layer2 pls, Study2020.V1 layer2 pls: {OWN_MODULE}" in printed.err
+    assert f"Study2020.V1 layer2 pls: {ONE_SEED}" in printed.err
 
 
-def test_a_map_beside_named_layers_is_refused(tmp_path):
-    chosen = tmp_path / "map.json"
-    chosen.write_text("{}")
-    done = ventral("--layer-map", chosen, "--layers", "layer1.0")
-    assert done.exit_code == 2
-    assert "leave one of them out" in done.stderr
-
-
-def test_twins_and_shuffled_stimuli_stand_in_table_json_and_page(tmp_path):
-    found, page = tmp_path / "scores.json", tmp_path / "page.html"
-    options = ("--layers", "layer1.0", "-m", "ridge", "--twin", "--twin-seeds", "2", "--shuffles", "19")
-    done = ventral(*options, "--json", found, "--report", page, "-q")
-    assert done.exit_code == 0, done.stderr
-    (control,) = json.loads(found.read_text())["controls"]
-    assert control["twins"]["seeds"] == [1, 2]  # not the model's own
-    assert control["chance"]["n_shuffles"] == 19
-    assert abs(control["chance"]["mean"]) < 0.1 < control["raw"]
-    assert control["chance"]["p"] == pytest.approx(1 / 20)
-    assert f"{control['twins']['difference']:+.3f}" in done.stdout
-    assert f"{control['chance']['mean']:.3f}" in page.read_text()
+def test_a_note_of_all_scores_names_none_and_an_unknown_interval_is_left_out(make_score, capsys):
+    score = make_score()
+    print_controls([score], [control_of(score, notes=(OWN_MODULE,))])
+    assert capsys.readouterr().err.strip() == f"N{OWN_MODULE[1:]}."
+    assert interval((float("nan"), float("nan"))) == ""
