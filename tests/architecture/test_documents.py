@@ -28,7 +28,7 @@ def commands(text: str) -> list[list[str]]:
     lines = [line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
     inline = re.findall(r"`(ventral [^`\n]*)`", text)
     found = [re.sub(r"^[A-Z_]+=\S+ ", "", line) for line in [*lines, *inline]]
-    return [shlex.split(line)[1:] for line in found if line.startswith("ventral ")]
+    return [shlex.split(line, comments=True)[1:] for line in found if line.startswith("ventral ")]
 
 
 def refusal(arguments: list[str]) -> str | None:
@@ -41,6 +41,8 @@ def refusal(arguments: list[str]) -> str | None:
         if name not in command.commands:
             return f"no command {name!r}"
         command = command.commands[name]
+    if not arguments:
+        return None  # a mention
     try:
         command.make_context(command.name, list(arguments))
     except Exception as error:
@@ -55,7 +57,7 @@ def test_every_command_is_understood(page: Path):
 
 
 def test_a_command_that_does_not_exist_is_seen():
-    block = "```console\nX=1 ventral score m --nonsense 3\nventral scroe m\nventral score m\nls\n```\n"
+    block = "```console\nX=1 ventral score m --nonsense 3\nventral scroe m\nventral score m  # remark\nls\n```\n"
     found = [refusal(arguments) is None for arguments in commands(block + "also `ventral list modles`")]
     assert found == [False, False, True, False]
 
