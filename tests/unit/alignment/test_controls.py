@@ -114,6 +114,15 @@ def test_without_the_variance_over_seeds_it_would_not():
     assert np.mean(inside) < 0.7
 
 
+def test_training_stimuli_count_where_maps_were_fitted_as_in_the_score_itself():
+    own, *twins = experiment(np.random.default_rng(0), 2, truth=0.5, spread=0.0)
+    fixed, fitted = difference(own, twins)[1], difference(replace(own, n_splits=10), twins)[1]
+    seeds = np.var([twin.raw for twin in twins], ddof=1) / 2
+    draws = own.evidence.raw - np.mean([twin.evidence.raw for twin in twins], axis=0)
+    assert fitted > fixed
+    assert fitted**2 - seeds == pytest.approx(summarise(0.0, draws, fitted=True)[0] ** 2)
+
+
 def test_a_model_that_is_a_random_draw_itself_differs_from_others_by_chance_alone():
     rng = np.random.default_rng(3)
     wrong = {True: 0, False: 0}
