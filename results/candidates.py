@@ -54,9 +54,8 @@ def read_candidates(arguments: Sequence[str], seed: int) -> list[Candidate]:
     """
     found = [_candidate(each, seed) for each in arguments]
     if len(found) < 2:
-        raise InvalidOption(
-            "compare", expected="at least two models", got=f"only {found[0].label}", next_step="name another one"
-        )
+        got = f"only {found[0].label}" if found else "none"
+        raise InvalidOption("compare", expected="at least two models", got=got, next_step=_NEXT)
     by_label: dict[str, Candidate] = {}
     for each in found:
         other = by_label.setdefault(each.label, each)

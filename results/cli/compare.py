@@ -35,13 +35,13 @@ _IMAGES = (".png", ".svg")
 
 def compare(
     models: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="MODEL...",
             help="Two or more: a model's NAME, NAME@SEED for other untrained weights, NAME=CHECKPOINT for trained "
             "ones, or FILE.json from `ventral score --json` (LABEL=FILE.json calls it LABEL).",
         ),
-    ],
+    ] = None,
     benchmark: Annotated[
         list[str] | None,
         typer.Option("--benchmark", "-b", metavar="ID", help="Repeatable. Default: those of the files, or simulated."),
@@ -80,7 +80,7 @@ def compare(
     _check_outputs(json, csv, report, plot)
     settings = _settings(correction, level, aggregate)
     names = [name.strip() for name in layers.split(",")]
-    found = read_candidates(models, seed)
+    found = read_candidates(models or (), seed)
     found = [each if each.file is None else chosen_scores(each, benchmark, metric, names) for each in found]
     if any(each.file is None for each in found):
         found = _scored(

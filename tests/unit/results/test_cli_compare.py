@@ -140,7 +140,8 @@ def test_bad_input_is_refused_in_one_line(files: Mapping[str, Path], tmp_path: P
     mixed = tmp_path / "mixed.json"
     mixed.write_text(json.dumps({**both, "scores": [*both["scores"], *json.loads(fair.read_text())["scores"]]}))
     cases = {
-        (good,): "at least two models",
+        (): "at least two models, got none",
+        (good,): "at least two models, got only zoo/good",
         (good, good): f"zoo/good for {good} and for {good}",
         (good, tmp_path / "missing.json"): "missing.json",
         (good, f"{TINY}@x"): "a seed of at least 0",
