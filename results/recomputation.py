@@ -52,6 +52,8 @@ def check(
             yield from _check(reference, group, load, device, mirror, download, progress)
         except VentralError as error:
             yield from set_aside(group, "differs", f"not computed: {error}")
+        except Exception as error:  # whatever other libraries raise is a finding, and the next group goes on
+            yield from set_aside(group, "differs", f"not computed: {type(error).__name__}: {error}")
         if progress is not None:
             progress("reference scores", done, len(groups))
 

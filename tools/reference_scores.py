@@ -31,7 +31,7 @@ ROOMS = ("model_zoo", "benchmarks", "alignment")
 ALL = ("*",)  # every metric that fits
 FEW = ("pls", "ridge", "ridgecv", "linear_predictivity", "cka", "rsa-spearman")
 MANY_LAYERS = ("banded-ridge",)
-CHOICES = ("error_consistency", "accuracy", "confusion_similarity", "i1")  # each looks at every image again
+CHOICES = ("error_consistency", "accuracy", "confusion_similarity")  # each looks at every image again
 
 
 @dataclass(frozen=True)
