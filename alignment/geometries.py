@@ -187,6 +187,7 @@ def _score_of(model: str, job: GeometryJob, layer: Layer, measured: Measured, n_
         unit_raw=tuple(map(float, per_subject)),
         profile=job.profile,
         note=UNDEFINED if np.isnan(raw) else "",
+        resampled=("stimuli", "subjects"),
         evidence=Evidence(
             pairing=pairing_key(card, metric, shown, units, n_draws),
             raw=draws[0],

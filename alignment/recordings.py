@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from alignment.banded import mean_shares
 from alignment.contracts import Array, BandedMetric, Interval, MetricCard, RegressionMetric, StreamedMetric
 from alignment.crossval import Target, cross_validate, make_target, measurements, neuroid_ids, streamed
 from alignment.gram import GRAM
@@ -142,7 +143,7 @@ def _score_of(model: str, job: RecordingJob, layers: Sequence[Layer], measured: 
         interval_of="raw" if ceiled_value is None else "ceiled",
         split_error=split_error,
         n_stimuli=sum(target.responses.shape[0] for target in job.targets),
-        n_neuroids=correlations.shape[1],
+        n_neuroids=sum(target.responses.shape[1] for target in job.targets),
         n_repeats=max(target.n_repeats for target in job.targets),
         n_splits=len(correlations),
         n_features=sum(layer.n_features for layer in layers),
@@ -152,7 +153,8 @@ def _score_of(model: str, job: RecordingJob, layers: Sequence[Layer], measured: 
         split_raw=tuple(map(float, nan_median(correlations))),
         profile=job.profile,
         note=note,
-        resampled=resamples.resampled,
+        resampled=tuple("features" if own and each == "neuroids" else each for each in resamples.resampled),
+        details=_shares(job.metric, layers, measured),
         evidence=Evidence(
             pairing=pairing_key(card, job.metric, shown, units, n_bootstrap),
             raw=draws,
@@ -161,6 +163,13 @@ def _score_of(model: str, job: RecordingJob, layers: Sequence[Layer], measured: 
             by_unit=per_neuroid,
         ),
     )
+
+
+def _shares(metric: MetricCard, layers: Sequence[Layer], measured: Measured) -> dict[str, float]:
+    """Return how much of the explained variance each of several layers taken together accounts for."""
+    if not isinstance(metric, BandedMetric):
+        return {}
+    return dict(zip((layer.name for layer in layers), map(float, mean_shares(measured)), strict=True))
 
 
 def ceiling_of(measured: Sequence[PairedMeasurements], draws: Array) -> tuple[float, float, Interval]:

@@ -106,6 +106,7 @@ def outcome_of(
         details["n_undefined_between_humans"] = float(np.sum(~np.isfinite(human_cells)))
     per_subject = unit_means(cells)[0]
     return Outcome(
+        resampled=("stimuli", "subjects"),
         raw=raw,
         raw_error=raw_error,
         raw_interval=raw_interval,

@@ -66,6 +66,7 @@ class Outcome:
     ceiled : `raw` relative to `ceiling`, signed, never clipped; None without a ceiling.
     error, interval : of the headline value, which is `ceiled` if there is a ceiling, otherwise `raw`.
     unit_raw : raw score of every unit (neuroid, subject or property), in the order of `unit_ids`.
+    resampled : what error and interval let vary; see `Score`.
     details : further numbers a reader needs to judge the score, by name, e.g. the accuracy of the observers.
     evidence : what the errors were computed from; where its `pairing` is "", `Score.of` completes it.
     """
@@ -83,6 +84,7 @@ class Outcome:
     unit: Unit
     unit_ids: tuple[str, ...] = field(repr=False)
     unit_raw: tuple[float, ...] = field(repr=False)
+    resampled: tuple[str, ...]
     details: Mapping[str, float] = field(default_factory=dict, hash=False, repr=False)
     evidence: Evidence | None = field(default=None, compare=False, repr=False)
 

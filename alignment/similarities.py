@@ -198,6 +198,24 @@ def replicates(of: Sequence[Measured], n_draws: int, rng: np.random.Generator) -
     return np.asarray(raw[:, None, None] + np.stack([changes[:, 0], changes[:, 1], changes.sum(axis=1)], axis=1))
 
 
+def bounded(value: float, draws: Array) -> Array:
+    """Return first-order replicates of a value between -1 and 1, moved onto the scale on which it varies evenly.
+
+    On the scale of artanh, Fisher's z, the spread of a correlation-like value hardly depends on the value. Replicates
+    on the plain scale miss that one that came out too high comes with too small an error, and may pass 1. Values at
+    the bounds are left as they are.
+
+    Parameters
+    ----------
+    value : float
+    draws : array of any shape
+        ``value`` plus small changes.
+    """
+    if not abs(value) < 1.0:
+        return draws
+    return np.asarray(np.tanh(np.arctanh(value) + (draws - value) / (1.0 - value**2)))
+
+
 def contributions(raw: float, influences: Sequence[Array]) -> Array:
     """Return what stimuli or neuroids contribute to a mean over recordings, which is the mean of what they do.
 
@@ -226,6 +244,8 @@ def _score_of(model: str, job: SimilarityJob, layer: Layer, measured: Measured, 
     raw = job.raw(measured)
     quantities = [measured] if job.ceilings is None else [measured, job.ceilings]
     draws = replicates(quantities, n_bootstrap, np.random.default_rng(0))
+    if metric.value_range[1] <= 1.0:
+        draws = np.stack([bounded(job.raw(each), of_it) for each, of_it in zip(quantities, draws, strict=True)])
     raw_error, raw_interval = summarise(raw, draws[0])
     ceiling = ceiling_error = ceiling_interval = ceiled_value = None
     error, interval, headline, rule = raw_error, raw_interval, draws[0], "raw"
@@ -275,6 +295,7 @@ def _score_of(model: str, job: SimilarityJob, layer: Layer, measured: Measured, 
         unit_raw=tuple(map(float, by_unit)),
         profile=job.profile,
         note="; ".join(notes),
+        resampled=("stimuli", "neuroids"),
         evidence=Evidence(
             pairing=pairing_key(card, metric, shown, units, n_bootstrap),
             raw=draws[0],

@@ -73,6 +73,7 @@ def to_csv(scores: Sequence[Score]) -> str:
         row: dict[str, Any] = {name: getattr(score, name) for name in names}
         for name in _PAIRS:
             row[f"{name}_low"], row[f"{name}_high"] = row.pop(name) or (None, None)
+        row["resampled"] = " ".join(row["resampled"])
         row["details"] = json.dumps(strict(row["details"])) if row["details"] else None
         writer.writerow(strict(row))
     return text.getvalue()

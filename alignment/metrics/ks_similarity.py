@@ -110,6 +110,7 @@ def outcome(
     error = float(found.mean(axis=0).std())
     replicates = np.broadcast_to(found.mean(axis=0), (3, n_draws))
     return Outcome(
+        resampled=("units",),
         raw=raw,
         raw_error=error,
         raw_interval=(low, high),

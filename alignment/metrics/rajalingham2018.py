@@ -80,6 +80,7 @@ def outcome(
         (float(each[0]), *summarise(float(each[0]), _images_alone(each))) for each in means
     )
     return Outcome(
+        resampled=("stimuli",),
         raw=raw_value,
         raw_error=raw_error,
         raw_interval=raw_interval,

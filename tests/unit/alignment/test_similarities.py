@@ -17,6 +17,7 @@ from alignment.similarities import (
     UNDEFINED,
     UNRELIABLE,
     SimilarityJob,
+    bounded,
     contributions,
     reliability,
     replicates,
@@ -68,7 +69,8 @@ def test_a_score_says_what_it_rests_on():
     assert (evidence.raw.shape, evidence.by_stimulus.shape) == ((3, 300), (80,))
     assert evidence.by_stimulus.mean() == pytest.approx(found.raw)
     assert np.mean(found.unit_raw) == pytest.approx(found.raw)
-    np.testing.assert_allclose(evidence.raw[2], evidence.raw[0] + evidence.raw[1] - found.raw)
+    stimuli, neuroids, both = np.arctanh(evidence.raw) - np.arctanh(found.raw)  # changes add up on Fisher's scale
+    np.testing.assert_allclose(both, stimuli + neuroids, atol=1e-9)
     assert found.evidence.pairing == score_of(job, gram_of()).evidence.pairing
 
 
@@ -255,3 +257,15 @@ def test_errors_are_those_of_other_samples_of_stimuli():
         values.append(found.value)
         errors.append(found.by_stimulus.std() / np.sqrt(200))
     assert 0.85 < np.mean(errors) / np.std(values) < 1.3
+
+
+def test_replicates_of_a_bounded_value_keep_its_error_and_stay_within_bounds():
+    value, changes = 0.9, np.random.default_rng(0).normal(0, 0.08, 50_000)
+    found = bounded(value, value + changes)
+    assert (np.abs(found) < 1).all()
+    assert (value + changes).max() > 1
+    small = bounded(value, value + changes / 100)
+    np.testing.assert_allclose(small, value + changes / 100, atol=1e-4)  # to first order nothing changes
+    low, high = np.quantile(found, [0.025, 0.975])
+    assert value - low > 1.5 * (high - value)
+    np.testing.assert_array_equal(bounded(1.0, np.array([0.9, 1.1])), [0.9, 1.1])
