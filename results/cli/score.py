@@ -107,8 +107,9 @@ def score(
         controls: Sequence[Control] = ()
         if twin:
             from alignment.controls import controls as find_controls
+            from alignment.twins import seeds_beside
 
-            seeds = [each for each in range(twin_seeds + 1) if each != seed or weights is not None][:twin_seeds]
+            seeds = seeds_beside(loaded, twin_seeds)
             controls = find_controls(loaded, scores, seeds=seeds, n_shuffles=shuffles, progress=bars, **shared)
     provenance = records.provenance(
         loaded,
