@@ -18,9 +18,9 @@ from model_zoo.contracts import Layer, LoadedModel, Stimuli
 from model_zoo.errors import ResourceError
 from model_zoo.extraction import Progress
 
-_TILE = 400  # rows of K that are multiplied and summed at a time: short enough to leave out most of a triangle
+_TILE = 2048  # rows of K that are multiplied and summed at a time
 _LOWEST, _HIGHEST = 1e-10, 1e15  # largest deviation in a block, beyond which float32 squares are out of range
-_REVISION = "gram-2"  # raise when the same inputs would give another K
+_REVISION = "gram-3"  # raise when the same inputs would give another K
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,9 @@ class HostSums:
             centred = centred.astype(np.float64)
         for start in range(0, len(centred), _TILE):
             stop = start + _TILE
-            self._triangle[start:stop, start:] += centred[start:stop] @ centred[start:].T
+            rows = centred[start:stop]
+            self._triangle[start:stop, start:stop] += rows @ rows.T  # NumPy multiplies only one half of it
+            self._triangle[start:stop, stop:] += rows @ centred[stop:].T
         self._edges += (centred @ mean).astype(np.float64) + float(np.dot(mean, mean.astype(np.float64))) / 2
 
     def matrix(self) -> Array:
