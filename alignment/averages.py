@@ -34,7 +34,8 @@ def average(kind: Aggregate, made: Sequence[tuple[Row, Replicates]], level: floa
     -----
     Replicates of different rows are added draw by draw: rows on the same stimuli keep their dependence. Values add up,
     so differences of means are tested like those of one row. Z-scores and ranks are computed anew in every draw, and p
-    is twice the smaller share of draws on one side of 0: with few models and rows it moves in coarse steps.
+    is the share of draws that lie at least as far from their mean as 0 does: with few models and rows it moves in
+    coarse steps.
     """
     regions = [row.region for row, _ in made]
     weights = np.array([1.0 / regions.count(region) for region in regions]) / len(set(regions))
@@ -54,6 +55,7 @@ def average(kind: Aggregate, made: Sequence[tuple[Row, Replicates]], level: floa
         mean = place(values.T) @ weights
         moved = [place(here[:, None] + found.deviations) for here, (_, found) in zip(values, addends, strict=True)]
         drawn = np.tensordot(weights, np.stack(moved), 1)  # (n_models, n_draws)
+        drawn += (mean - drawn.mean(axis=1))[:, None]  # near ties draws lean to one side of the estimate
         deviations, intervals = drawn - mean[:, None], interval_of(drawn, level)
         paired = {
             (one, other): all(found.pairings[one] == found.pairings[other] for _, found in addends)
@@ -91,16 +93,17 @@ def zscores(values: Array) -> Array:
 def _differences_of_draws(
     labels: Sequence[str], values: Array, drawn: Array, paired: Mapping[tuple[int, int], bool], level: float
 ) -> Iterator[Difference]:
-    """Return the difference of every two models, p from the share of draws on either side of 0."""
+    """Return the difference of every two models, p from how far draws lie from their mean."""
     for one, other in combinations(range(len(labels)), 2):
         draws = drawn[one] - drawn[other]
-        beyond = min((draws <= 0).sum(), (draws >= 0).sum())
+        value = round(float(values[one] - values[other]), 12)  # equal ranks differ by nothing, not by rounding
+        beyond = int((np.abs(draws - draws.mean()) >= abs(value) - 1e-12).sum())
         ((low, high),) = interval_of(draws[None], level)
-        p = min(1.0, 2.0 * float(1 + beyond) / (1 + len(draws)))
+        p = float(1 + beyond) / (1 + len(draws))
         yield Difference(
             first=labels[one],
             second=labels[other],
-            value=float(values[one] - values[other]),
+            value=value,
             error=float(draws.std(ddof=1)) if len(draws) > 1 else float("nan"),
             interval=(low, high),
             p=p,

@@ -277,6 +277,29 @@ def test_averages_are_over_regions_after_rows_of_a_region():
     assert any("V4, IT" in note for note in mean.notes)
 
 
+def test_models_of_one_mean_rank_are_not_told_apart():
+    """One close race and one wide gap: the draws of the close one fall to one side only."""
+
+    def scores(seed: int, *values: float) -> list[Score]:
+        names = ("One.V4", "Two.V4", "Three.IT", "Four.IT")
+        return [make(value, seed=seed, benchmark=name) for name, value in zip(names, values, strict=True)]
+
+    models = {
+        "A": scores(0, 0.50, 0.50, 0.1, 0.1),
+        "B": scores(1, 0.49, 0.49, 0.8, 0.8),
+        "C": scores(2, 0.9, 0.9, 0.45, 0.45),
+    }
+    rank = compare(models, aggregates=("rank",)).aggregates[0]
+    assert [each.value for each in rank.standings] == pytest.approx([2.5, 2.0, 1.5])
+    (gap,) = [each for each in rank.differences if (each.first, each.second) == ("A", "B")]
+    assert gap.interval[0] < gap.value < gap.interval[1]
+    swapped = {"A": scores(0, 0.50, 0.1, 0.50, 0.1), "B": scores(1, 0.49, 0.8, 0.52, 0.05)}
+    tied = compare(swapped, aggregates=("rank",)).aggregates[0].differences[0]
+    assert (tied.value, tied.better) == (0.0, None)
+    assert tied.p > 0.9
+    assert tied.interval[0] <= 0 <= tied.interval[1]
+
+
 def test_the_mean_of_independent_rows_has_the_error_of_a_mean():
     found = compare(three())
     errors = [row.differences[0].error for row in found.rows]
