@@ -104,7 +104,7 @@ def _check_outputs(json: Path | None, csv: Path | None, report: Path | None, plo
     if plot is None:
         return
     if plot.suffix not in (*_IMAGES, ".html"):
-        raise running.bad("--plot", "a file ending in .html, .png or .svg", str(plot))
+        raise running.bad("--plot", "a file ending in .html, .png or .svg", str(plot), "compare")
     if plot.suffix in _IMAGES:
         from importlib.util import find_spec
 
@@ -122,12 +122,12 @@ def _settings(correction: str, level: float, aggregate: str) -> dict[str, Any]:
     from alignment.comparison import CORRECTIONS
 
     if correction not in CORRECTIONS:
-        raise running.bad("--correction", f"one of {', '.join(CORRECTIONS)}", correction)
+        raise running.bad("--correction", f"one of {', '.join(CORRECTIONS)}", correction, "compare")
     if not 0 < level < 1:
-        raise running.bad("--level", "a share between 0 and 1, such as 0.95", str(level))
+        raise running.bad("--level", "a share between 0 and 1, such as 0.95", str(level), "compare")
     kinds: dict[str, tuple[Aggregate, ...]] = {"all": AGGREGATES, "none": (), **{kind: (kind,) for kind in AGGREGATES}}
     if aggregate not in kinds:
-        raise running.bad("--aggregate", f"one of {', '.join(kinds)}", aggregate)
+        raise running.bad("--aggregate", f"one of {', '.join(kinds)}", aggregate, "compare")
     return {"correction": correction, "level": level, "aggregates": kinds[aggregate]}
 
 

@@ -34,7 +34,7 @@ def layers(
     model: options.Model,
     score: Annotated[bool, typer.Option("--score", help="Score every candidate layer in every region.")] = False,
     commit: Annotated[
-        bool, typer.Option("--commit", help="Also choose a layer per region, on other data; marked * in the table.")
+        bool, typer.Option("--commit", help="Also choose a layer per region among all blocks, on other data; marked *.")
     ] = False,
     layers: Annotated[
         str, typer.Option("--layers", metavar="blocks|all|NAME,...|GLOB", help="Which ones are scored.")

@@ -125,9 +125,9 @@ def _numbers(option: str, text: str, expected: str) -> list[float]:
         raise bad(option, expected, text) from None
 
 
-def bad(option: str, expected: str, got: str) -> InvalidOption:
+def bad(option: str, expected: str, got: str, command: str = "score") -> InvalidOption:
     """Return the refusal of an option's value."""
-    return InvalidOption(option, expected=expected, got=repr(got), next_step="see `ventral score --help`")
+    return InvalidOption(option, expected=expected, got=repr(got), next_step=f"see `ventral {command} --help`")
 
 
 def introduce(model: LoadedModel) -> None:
