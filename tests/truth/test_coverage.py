@@ -57,4 +57,4 @@ def test_the_truth_of_the_generator_is_that_it_explains_everything(study):
     gram = study.Gram.of(data.rates, data.target.stimulus_ids)
     measured = study.fit(study.get_metric("ridge"), gram, data.target)
     shrunk = study.explained(measured, data)
-    assert shrunk**2 / np.median(data.reliability) == pytest.approx(1, abs=0.05)
+    assert 0.9 < shrunk**2 / np.median(data.reliability) < 1.01

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from model_zoo import cache
 from model_zoo.errors import VentralError
 from results.cli import console
 from results.cli.app import _message, app
@@ -222,7 +223,9 @@ def test_an_interrupted_run_leaves_nothing_half_written_and_exits_130(tmp_path):
     assert "Interrupted" in stderr
     assert "Traceback" not in stderr
     left = [path for path in Path(tmp_path).rglob("*") if path.is_file()]
-    assert left == []
+    kept = cache.list_entries(tmp_path / "home" / "cache")
+    assert {path.name for path in left} == {entry.path.name for entry in kept}
+    assert {entry.meta["what"] for entry in kept} <= {"list of layers"}  # whole, and nothing of the pass that was cut
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def folder_score(folder: Path, features: PrecomputedFeatures) -> alignment.Score
 
 
 def text(score: alignment.Score) -> str:
-    return json.dumps(asdict(score))
+    return json.dumps(asdict(score), default=list)
 
 
 def set_key(folder: Path, key: str, value: str) -> None:
