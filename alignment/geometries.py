@@ -13,7 +13,7 @@ from alignment.contracts import Array, GeometryMetric, MetricCard
 from alignment.gram import GRAM
 from alignment.jobs import Job, Need
 from alignment.rdms import model_rdm, noise_ceiling
-from alignment.scores import Evidence, Score, pairing_key
+from alignment.scores import Evidence, Outcome, Score, pairing_key
 from alignment.statistics import summarise
 from benchmarks.ceilings import ceiled
 from benchmarks.contracts import BenchmarkCard, Data, Geometry
@@ -158,16 +158,7 @@ def _score_of(model: str, job: GeometryJob, layer: Layer, measured: Measured, n_
         error, interval = summarise(ceiled_value, headline)
     units = tuple(subject for geometry in job.geometries for subject in geometry.subject_ids)
     shown = [geometry.stimuli.ids for geometry in job.geometries]
-    return Score(
-        model=model,
-        benchmark=card.name,
-        benchmark_version=card.version,
-        region=card.region,
-        kind="geometry",
-        metric=metric.name,
-        measure=metric.measure,
-        layer=layer.name,
-        layer_choice=job.choice,
+    outcome = Outcome(
         raw=raw,
         raw_error=raw_error,
         raw_interval=raw_interval,
@@ -178,15 +169,9 @@ def _score_of(model: str, job: GeometryJob, layer: Layer, measured: Measured, n_
         ceiled_rule="raw" if bounds is None else RULE,
         error=error,
         interval=interval,
-        interval_of="raw" if bounds is None else "ceiled",
-        n_stimuli=sum(len(geometry.stimuli.ids) for geometry in job.geometries),
-        n_subjects=len(per_subject),
-        n_features=layer.n_features,
         unit="subject",
         unit_ids=units,
         unit_raw=tuple(map(float, per_subject)),
-        profile=job.profile,
-        note=UNDEFINED if np.isnan(raw) else "",
         resampled=("stimuli", "subjects"),
         evidence=Evidence(
             pairing=pairing_key(card, metric, shown, units, n_draws),
@@ -194,4 +179,17 @@ def _score_of(model: str, job: GeometryJob, layer: Layer, measured: Measured, n_
             headline=headline,
             by_unit=per_subject,
         ),
+    )
+    return Score.of(
+        outcome,
+        card,
+        metric,
+        model=model,
+        layer=layer.name,
+        layer_choice=job.choice,
+        n_stimuli=sum(len(geometry.stimuli.ids) for geometry in job.geometries),
+        n_subjects=len(per_subject),
+        n_features=layer.n_features,
+        profile=job.profile,
+        note=UNDEFINED if np.isnan(raw) else "",
     )

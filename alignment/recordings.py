@@ -14,7 +14,7 @@ from alignment.contracts import Array, BandedMetric, Interval, MetricCard, Regre
 from alignment.crossval import Target, cross_validate, make_target, measurements, neuroid_ids, streamed
 from alignment.gram import GRAM
 from alignment.jobs import Job, Need
-from alignment.scores import Evidence, Score, pairing_key
+from alignment.scores import Evidence, Outcome, Score, pairing_key
 from alignment.statistics import (
     PairedMeasurements,
     Resamples,
@@ -119,40 +119,19 @@ def _score_of(model: str, job: RecordingJob, layers: Sequence[Layer], measured: 
     own = tuple(unit for each in measured for unit in each.unit_ids)
     units = own or neuroid_ids(job.targets)
     shown = [target.stimulus_ids for target in job.targets]
-    return Score(
-        model=model,
-        benchmark=card.name,
-        benchmark_version=card.version,
-        region=card.region,
-        kind="recording",
-        metric=job.metric.name,
-        measure=job.metric.measure,
-        layer=" + ".join(layer.name for layer in layers),
-        layer_choice=job.choice,
+    outcome = Outcome(
         raw=raw,
         raw_error=raw_error,
         raw_interval=raw_interval,
         ceiling=ceiling,
         ceiling_error=ceiling_error,
-        ceiling_interval=ceiling_interval,
         ceiled=ceiled_value,
-        ceiled_legacy=legacy,
         ceiled_rule=card.ceiled_rule,
         error=error,
         interval=interval,
-        interval_of="raw" if ceiled_value is None else "ceiled",
-        split_error=split_error,
-        n_stimuli=sum(target.responses.shape[0] for target in job.targets),
-        n_neuroids=sum(target.responses.shape[1] for target in job.targets),
-        n_repeats=max(target.n_repeats for target in job.targets),
-        n_splits=len(correlations),
-        n_features=sum(layer.n_features for layer in layers),
         unit="feature" if own else "neuroid",
         unit_ids=units,
         unit_raw=tuple(map(float, per_neuroid)),
-        split_raw=tuple(map(float, nan_median(correlations))),
-        profile=job.profile,
-        note=note,
         resampled=tuple("features" if own and each == "neuroids" else each for each in resamples.resampled),
         details=_shares(job.metric, layers, measured),
         evidence=Evidence(
@@ -162,6 +141,25 @@ def _score_of(model: str, job: RecordingJob, layers: Sequence[Layer], measured: 
             by_stimulus=contributions(measured),
             by_unit=per_neuroid,
         ),
+    )
+    return Score.of(
+        outcome,
+        card,
+        job.metric,
+        model=model,
+        layer=" + ".join(layer.name for layer in layers),
+        layer_choice=job.choice,
+        ceiling_interval=ceiling_interval,
+        ceiled_legacy=legacy,
+        split_error=split_error,
+        n_stimuli=sum(target.responses.shape[0] for target in job.targets),
+        n_neuroids=sum(target.responses.shape[1] for target in job.targets),
+        n_repeats=max(target.n_repeats for target in job.targets),
+        n_splits=len(correlations),
+        n_features=sum(layer.n_features for layer in layers),
+        split_raw=tuple(map(float, nan_median(correlations))),
+        profile=job.profile,
+        note=note,
     )
 
 

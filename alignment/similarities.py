@@ -14,7 +14,7 @@ from alignment.crossval import Target, make_target
 from alignment.gram import GRAM, Gram
 from alignment.jobs import Job, Need
 from alignment.kernels import groups_of as groups_of
-from alignment.scores import Evidence, Score, pairing_key
+from alignment.scores import Evidence, Outcome, Score, pairing_key
 from alignment.statistics import summarise
 from benchmarks.ceilings import ceiled, spearman_brown
 from benchmarks.contracts import BenchmarkCard, Data, Recording
@@ -265,36 +265,19 @@ def _score_of(model: str, job: SimilarityJob, layer: Layer, measured: Measured, 
     by_unit = contributions(raw, [each.by_neuroid for each in measured])
     units = _unit_ids(job.targets, measured)
     shown = [target.stimulus_ids for target in job.targets]
-    return Score(
-        model=model,
-        benchmark=card.name,
-        benchmark_version=card.version,
-        region=card.region,
-        kind="recording",
-        metric=metric.name,
-        measure=metric.measure,
-        layer=layer.name,
-        layer_choice=job.choice,
+    outcome = Outcome(
         raw=raw,
         raw_error=raw_error,
         raw_interval=raw_interval,
         ceiling=ceiling,
         ceiling_error=ceiling_error,
-        ceiling_interval=ceiling_interval,
         ceiled=ceiled_value,
         ceiled_rule=rule,
         error=error,
         interval=interval,
-        interval_of="raw" if ceiled_value is None else "ceiled",
-        n_stimuli=sum(map(len, shown)),
-        n_neuroids=sum(len(target.neuroid_ids) for target in job.targets),
-        n_repeats=max(target.n_repeats for target in job.targets),
-        n_features=layer.n_features,
         unit="neuroids",
         unit_ids=units,
         unit_raw=tuple(map(float, by_unit)),
-        profile=job.profile,
-        note="; ".join(notes),
         resampled=("stimuli", "neuroids"),
         evidence=Evidence(
             pairing=pairing_key(card, metric, shown, units, n_bootstrap),
@@ -303,4 +286,19 @@ def _score_of(model: str, job: SimilarityJob, layer: Layer, measured: Measured, 
             by_stimulus=contributions(raw, [each.by_stimulus for each in measured]),
             by_unit=by_unit,
         ),
+    )
+    return Score.of(
+        outcome,
+        card,
+        metric,
+        model=model,
+        layer=layer.name,
+        layer_choice=job.choice,
+        ceiling_interval=ceiling_interval,
+        n_stimuli=sum(map(len, shown)),
+        n_neuroids=sum(len(target.neuroid_ids) for target in job.targets),
+        n_repeats=max(target.n_repeats for target in job.targets),
+        n_features=layer.n_features,
+        profile=job.profile,
+        note="; ".join(notes),
     )
