@@ -30,7 +30,7 @@ from results.verification import Expected, Group, Reference
 ROOMS = ("model_zoo", "benchmarks", "alignment")
 ALL = ("*",)  # every metric that fits
 FEW = ("pls", "ridge", "ridgecv", "linear_predictivity", "cka", "rsa-spearman")
-MANY_LAYERS = ("banded-ridge",)
+MANY_LAYERS = ("banded_ridge",)
 CHOICES = ("error_consistency", "accuracy", "confusion_similarity")  # each looks at every image again
 
 

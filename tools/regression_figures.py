@@ -62,7 +62,7 @@ def main() -> None:
                 f"{name}: {len(values)} dimensions, the smallest {smallest:.1e} of the largest, {scores}\n"
             )
         kernels = [scaled_kernel(grams[name].split(train, test)) for name in TOGETHER]
-        alphas = METRICS.get("banded-ridge").parameters["alphas"]
+        alphas = METRICS.get("banded_ridge").parameters["alphas"]
         for n_draws in (0, 24, 64):
             started = time.process_time()
             fit = banded_ridge(kernels, responses, candidate_gammas(len(kernels), n_draws, 0), alphas)

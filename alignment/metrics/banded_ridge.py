@@ -59,7 +59,7 @@ def reference(train_features: Sequence[Array], train_responses: Array, test_feat
 
 ENTRIES = (
     BandedMetric(
-        name="banded-ridge",
+        name="banded_ridge",
         version=1,
         description="Ridge regression on several layers together, one penalty per layer and neuroid by leave-one-out",
         citation="Nunez-Elizalde et al. 2019 NeuroImage 197:482; Dupre la Tour et al. 2022 NeuroImage 264:119728",

@@ -277,7 +277,7 @@ ENTRIES = (
         **_SHARED,
     ),
     SimilarityMetric(
-        name="shape-angle",
+        name="shape_angle",
         description="Angular shape distance: the angle left by the best rotation and scaling; lower is better",
         citation=_SHAPES,
         parameters={"whitening": 0.0, "debiased": False},
@@ -288,7 +288,7 @@ ENTRIES = (
         **_SHARED,
     ),
     SimilarityMetric(
-        name="shape-angle-half",
+        name="shape_angle-half",
         description="Angular shape distance after half whitening of both sides; lower is better",
         citation=_SHAPES,
         parameters={"whitening": 1 - ALPHA, "debiased": False},

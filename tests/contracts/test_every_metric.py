@@ -199,7 +199,7 @@ AUDITS = (
 
 def test_no_metric_file_is_broken():
     assert METRICS.broken == ()
-    named = {"pls", "ridge", "ridgecv", "ridgecv-shared", "ridgegcv", "linear_predictivity", "pcr", "banded-ridge"}
+    named = {"pls", "ridge", "ridgecv", "ridgecv-shared", "ridgegcv", "linear_predictivity", "pcr", "banded_ridge"}
     assert named <= {card.name for card in CARDS}
 
 
@@ -209,7 +209,7 @@ def test_every_metric(card, audit):
     audit(card)
 
 
-SOUND = (METRICS.get("ridge"), METRICS.get("banded-ridge"))
+SOUND = (METRICS.get("ridge"), METRICS.get("banded_ridge"))
 SECRET = {seed: data(NARROW, seed)[1] for seed in range(10)}
 
 
@@ -287,7 +287,7 @@ def test_every_audit_can_fail(sound, audit, change):
 
 
 def test_the_reference_of_a_banded_metric_tells_layers_apart():
-    sound = METRICS.get("banded-ridge")
+    sound = METRICS.get("banded_ridge")
     with pytest.raises(AssertionError):
         audit_reference(replace(sound, predict=lambda *rest: sound.predict(*rest)[::-1]))
 

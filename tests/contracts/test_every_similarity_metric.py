@@ -214,7 +214,7 @@ AUDITS = (
 def test_there_are_metrics_of_populations():
     assert METRICS.broken == ()
     names = {card.name for card in cards()}
-    assert {"cka", "cka-biased", "procrustes", "shape-angle", "shape-angle-half", "rsa-pearson"} <= names
+    assert {"cka", "cka-biased", "procrustes", "shape_angle", "shape_angle-half", "rsa-pearson"} <= names
 
 
 @pytest.mark.parametrize("audit", AUDITS, ids=lambda audit: audit.__name__)

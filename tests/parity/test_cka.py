@@ -95,4 +95,4 @@ def test_procrustes_of_real_responses_equals_scipy(responses):
     _, nuclear_norm = orthogonal_procrustes(np.pad(y, ((0, 0), (0, x.shape[1] - y.shape[1]))), x)
     expected = nuclear_norm / np.linalg.norm(x) / np.linalg.norm(y)
     assert _ours("procrustes", features, responses) == pytest.approx(expected, abs=1e-6)
-    assert _ours("shape-angle", features, responses) == pytest.approx(np.arccos(expected), abs=1e-6)
+    assert _ours("shape_angle", features, responses) == pytest.approx(np.arccos(expected), abs=1e-6)

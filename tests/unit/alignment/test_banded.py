@@ -21,7 +21,7 @@ N_TRAIN, N_TEST = 40, 15
 TRAIN, TEST = np.arange(N_TRAIN), np.arange(N_TRAIN, N_TRAIN + N_TEST)
 WIDTHS = (120, 20, 60)
 ALPHAS = np.logspace(-3, 3, 7)
-BANDED = METRICS.get("banded-ridge")
+BANDED = METRICS.get("banded_ridge")
 
 
 def _layers(n_stimuli=N_TRAIN + N_TEST, widths=WIDTHS, seed=0):

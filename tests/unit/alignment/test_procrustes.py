@@ -10,7 +10,7 @@ import pytest
 from alignment import get_metric
 from alignment.gram import Gram
 
-NAMES = ("procrustes", "shape-angle", "shape-angle-half")
+NAMES = ("procrustes", "shape_angle", "shape_angle-half")
 
 
 def found(name: str, features, responses):
@@ -78,7 +78,7 @@ def test_a_single_neuroid_has_no_influence(name):
     assert found(name, features, responses).by_neuroid.tolist() == [0.0]
 
 
-@pytest.mark.parametrize("name", ["shape-angle", "shape-angle-half"])
+@pytest.mark.parametrize("name", ["shape_angle", "shape_angle-half"])
 def test_angles_are_a_metric(name):
     rng = np.random.default_rng(1)
     base = rng.normal(size=(20, 6))
@@ -95,7 +95,7 @@ def test_the_cosine_of_the_angle_is_the_similarity_and_the_distance_that_of_scip
 
     features, responses = sides(8, 8)
     cosine = found("procrustes", features, responses).value
-    assert np.cos(found("shape-angle", features, responses).value) == pytest.approx(cosine)
+    assert np.cos(found("shape_angle", features, responses).value) == pytest.approx(cosine)
     assert procrustes(responses, features)[2] == pytest.approx(1 - cosine**2)
 
 
@@ -104,12 +104,12 @@ def test_whitening_brings_wide_layers_together():
     rng = np.random.default_rng(2)
     steep = rng.normal(size=(20, 40)) * np.geomspace(10, 0.1, 40)
     flat = rng.normal(size=(20, 40))
-    assert found("shape-angle-half", steep, flat).value < found("shape-angle", steep, flat).value
+    assert found("shape_angle-half", steep, flat).value < found("shape_angle", steep, flat).value
     whites = [np.linalg.svd(side - side.mean(axis=0), full_matrices=False)[0][:, :19] for side in (steep, flat)]
     np.testing.assert_allclose(*(white @ white.T for white in whites), atol=1e-9)
 
 
 def test_equal_shapes_have_no_slope():
     features, _ = sides(8)
-    equal = found("shape-angle", features, features)
+    equal = found("shape_angle", features, features)
     assert np.isfinite(equal.by_stimulus).all()

@@ -119,7 +119,7 @@ def test_a_model_that_is_the_noise_free_population_reaches_the_ceiling():
     assert found.ceiling_interval[0] < found.ceiling < found.ceiling_interval[1]
 
 
-@pytest.mark.parametrize("metric", ["cka-biased", "procrustes", "shape-angle"])
+@pytest.mark.parametrize("metric", ["cka-biased", "procrustes", "shape_angle"])
 def test_what_has_no_rule_has_no_ceiling(metric):
     found = score_of(job_of(metric), gram_of())
     assert (found.ceiling, found.ceiled, found.ceiled_rule, found.interval_of) == (None, None, "raw", "raw")
@@ -227,7 +227,7 @@ def test_groups_of_neuroids_are_named():
     assert sum(" and 1 others" in each or " and 2 others" in each for each in found.unit_ids) == 20
 
 
-@pytest.mark.parametrize("metric", ["cka", "shape-angle"])
+@pytest.mark.parametrize("metric", ["cka", "shape_angle"])
 def test_the_layer_is_the_most_similar_one_whichever_way_the_metric_points(metric):
     rates = simulation.design_rates(DESIGN)
     noise = np.random.default_rng(8).normal(size=(80, 12))

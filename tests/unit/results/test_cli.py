@@ -115,6 +115,8 @@ def test_layers_come_in_order_with_shapes():
         (("score", *SMALL, "--json", "/no/such/folder/x.json"), "create the folder"),
         (("score", *SMALL, "--device", "cuda:9"), "a device that is not available here"),
         (("score", *SMALL, "--visual-degrees", "-3"), "degrees between 0 and 180"),
+        (("score", *SMALL, "--metric", "banded-ridge"), "did you mean banded_ridge"),
+        (("score", *SMALL, "--metric", "shape-angle-half"), "did you mean shape_angle-half"),
         (("score", *SMALL, "--decision", "guess"), "expected one of auto, head, readout"),
         (("score", *SMALL, "--decision", "head"), "it would change nothing"),
         (("score", *SMALL, "-b", "Geirhos2021.edge", "--metric", "pls"), "a metric for choices: accuracy"),
