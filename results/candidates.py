@@ -13,6 +13,7 @@ from model_zoo.errors import InvalidOption
 from results.stored_scores import from_json
 
 _NEXT = "see `ventral compare --help`"
+_OTHER_FILES = (".csv", ".html")  # what `ventral score` writes beside .json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,8 @@ def read_candidates(arguments: Sequence[str], seed: int) -> list[Candidate]:
     Raises
     ------
     InvalidOption
-        Fewer than two, a seed that is no number, a missing file, a file of several models, or one label twice.
+        Fewer than two, a seed that is no number, a missing file, one that is not .json, a file of several models, or
+        one label twice.
     """
     found = [_candidate(each, seed) for each in arguments]
     if len(found) < 2:
@@ -85,10 +87,16 @@ def chosen_scores(
 
 def _candidate(text: str, seed: int) -> Candidate:
     name, equals, value = text.partition("=")
-    if equals and value.endswith(".json"):
-        return _from_file(text, Path(value), name)
-    if not equals and text.endswith(".json"):
-        return _from_file(text, Path(text), "")
+    path = Path(value if equals else text)
+    if path.suffix == ".json":
+        return _from_file(text, path, name if equals else "")
+    if path.suffix in _OTHER_FILES or (not equals and path.is_file()):
+        raise InvalidOption(
+            text,
+            expected="a model's name, or a .json file of scores",
+            got=f"a {path.suffix} file" if path.suffix else "another file",
+            next_step="write scores for it with `ventral score MODEL --json FILE.json`",
+        )
     if equals:
         if not Path(value).is_file():
             raise InvalidOption(text, expected="a checkpoint after =", got=f"no file {value!r}", next_step=_NEXT)

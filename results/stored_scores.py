@@ -36,17 +36,37 @@ def from_json(path: Path) -> tuple[tuple[Score, ...], dict[str, Any]]:
         If it cannot be read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        rows, provenance = content["scores"], content["provenance"]
-        return tuple(_read(Score, row) for row in rows), dict(provenance)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"no field {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
-        raise DataIntegrity(
-            str(path),
-            expected="scores written by `ventral score --json`",
-            got=reason,
-            next_step="write the file again with this version of ventral",
-        ) from error
+        content = _expected(json.loads(path.read_text(encoding="utf-8")), dict, "scores with their provenance")
+        rows, provenance = (_field(content, name) for name in ("scores", "provenance"))
+        scores = tuple(_read(Score, row) for row in _expected(rows, list, "a list of scores"))
+        return scores, _expected(provenance, dict, "the provenance")
+    except _Unexpected as error:
+        got = str(error)
+    except (ValueError, RecursionError) as error:  # bad JSON or UTF-8
+        got = f"no valid JSON ({' '.join(str(error).split())})"
+    raise DataIntegrity(
+        str(path),
+        expected="scores written by `ventral score --json`",
+        got=got,
+        next_step="write the file again with this version of ventral",
+    )
+
+
+class _Unexpected(Exception):
+    """What a file holds in place of what belongs there, in words."""
+
+
+def _expected(value: Any, kind: type | tuple[type, ...], what: str) -> Any:
+    if isinstance(value, kind):
+        return value
+    words = {dict: "an object", list: "a list", type(None): "null"}
+    raise _Unexpected(f"{words.get(type(value), repr(value))} where {what} belongs")
+
+
+def _field(content: Mapping[str, Any], name: str) -> Any:
+    if name not in content:
+        raise _Unexpected(f"no field {name!r}")
+    return content[name]
 
 
 def _read(kind: Any, value: Any) -> Any:
@@ -58,20 +78,30 @@ def _read(kind: Any, value: Any) -> Any:
         return _read(next(each for each in inner if each is not type(None)), value)
     if is_dataclass(kind):
         hints = get_type_hints(kind)
+        content = _expected(value, dict, f"a {kind.__name__}")  # type: ignore[union-attr]
         needed = [each for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING]
-        values = {**{each.name: value[each.name] for each in needed}, **value}
+        values = {**{each.name: _field(content, each.name) for each in needed}, **content}
         known = {each.name for each in fields(kind)}
         return kind(**{name: _read(hints[name], item) for name, item in values.items() if name in known})  # type: ignore[operator]
     if origin is np.ndarray:
-        return np.array(value, dtype=np.float64)  # null becomes NaN
+        return _numbers(value)
     if origin is tuple:
-        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
-        return tuple(_read(each, item) for each, item in zip(kinds, value, strict=True))
+        values = _expected(value, list, "a list")
+        if inner[-1] is Ellipsis:
+            return tuple(_read(inner[0], item) for item in values)
+        if len(values) != len(inner):
+            raise _Unexpected(f"{len(values)} values where {len(inner)} belong")
+        return tuple(_read(each, item) for each, item in zip(inner, values, strict=True))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return {name: _read(inner[1], item) for name, item in value.items()}
+        return {name: _read(inner[1], item) for name, item in _expected(value, dict, "an object").items()}
     if kind is float:
-        return float("nan") if value is None else float(value)
-    expected = (str,) if origin is Literal else (kind,)
-    if not isinstance(value, expected):
-        raise TypeError(f"{value!r} where {expected[0].__name__} belongs")
-    return value
+        return float("nan") if value is None else float(_expected(value, (int, float), "a number"))
+    plain = str if origin is Literal else kind
+    return _expected(value, plain, {str: "a text", int: "a whole number"}.get(plain, plain.__name__))
+
+
+def _numbers(value: Any) -> Any:
+    try:
+        return np.array(_expected(value, list, "a list of numbers"), dtype=np.float64)  # null becomes NaN
+    except (TypeError, ValueError):
+        raise _Unexpected("something else where numbers belong") from None

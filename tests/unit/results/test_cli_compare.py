@@ -97,15 +97,19 @@ def test_scores_come_back_from_json_as_they_were(scores_of, profile: LayerProfil
     ("text", "said"),
     [
         ("not json", "Expecting value"),
+        ("[]", "got a list where scores with their provenance belongs"),
+        ("5", "got 5 where"),
         ("{}", "no field 'scores'"),
+        ('{"scores": {}, "provenance": {}}', "got an object where a list of scores belongs"),
+        ('{"scores": [null], "provenance": {}}', "got null where a Score belongs"),
         ('{"scores": [{"model": "m"}], "provenance": {}}', "no field 'benchmark'"),
-        ('{"scores": [], "provenance": 3}', "not iterable"),
+        ('{"scores": [], "provenance": 3}', "got 3 where the provenance belongs"),
     ],
 )
 def test_a_file_without_scores_is_refused(tmp_path: Path, text: str, said: str):
     path = tmp_path / "scores.json"
     path.write_text(text)
-    with pytest.raises(DataIntegrity, match=said):
+    with pytest.raises(DataIntegrity, match=re.escape(said)):
         from_json(path)
     result = ventral("compare", path, path)
     assert result.exit_code == 2
@@ -132,6 +136,38 @@ def test_a_file_says_which_weights_its_model_had(scores_of, tmp_path: Path, sour
         (tmp_path / f"{number}.json").write_text(records.to_json(scores_of(0, 0.5, "m"), provenance(source)))
     (first, _) = read_candidates([str(tmp_path / "1.json"), f"other={tmp_path / '2.json'}"], 0)
     assert first.label == label
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("model", 5, "5 where a text belongs"),
+        ("raw", "much", "'much' where a number belongs"),
+        ("n_stimuli", 1.5, "1.5 where a whole number belongs"),
+        ("interval", [0.1], "1 values where 2 belong"),
+        ("unit_ids", "a", "'a' where a list belongs"),
+        ("details", [], "a list where an object belongs"),
+        ("evidence", {"raw": ["x"]}, "no field 'pairing'"),
+        ("evidence", {"pairing": "", "raw": ["x"], "headline": []}, "something else where numbers belong"),
+    ],
+)
+def test_a_field_of_another_kind_is_said_in_words(scores_of, tmp_path: Path, field: str, value: object, said: str):
+    content = json.loads(records.to_json(scores_of(0, 0.5), provenance()))
+    content["scores"][0][field] = value
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataIntegrity, match=re.escape(f"got {said}; write the file again")):
+        from_json(path)
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "mine=scores.csv", "report.html", "notes", "weights.safetensors"])
+def test_a_file_of_another_kind_points_to_json(files: Mapping[str, Path], tmp_path: Path, name: str):
+    label, equals, file = name.rpartition("=")
+    (tmp_path / file).touch()
+    result = ventral("compare", files["good"], f"{label}{equals}{tmp_path / file}")
+    assert result.exit_code == 2
+    assert "a .json file of scores" in result.stderr
+    assert "ventral score MODEL --json FILE.json" in result.stderr
 
 
 def test_bad_input_is_refused_in_one_line(files: Mapping[str, Path], tmp_path: Path):
