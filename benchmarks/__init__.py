@@ -9,6 +9,7 @@ True
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import get_args
 
@@ -42,6 +43,7 @@ __all__ = [
     "available",
     "bundled_benchmarks",
     "get_benchmark",
+    "is_folder_name",
     "list_benchmarks",
     "load_benchmark",
 ]
@@ -87,14 +89,18 @@ def get_benchmark(name: str) -> BenchmarkCard:
         return brainscore_card(name)
     from benchmarks.pools import restrict, split_name
 
-    if name not in BENCHMARKS.names():
-        from benchmarks.folder import is_folder_name, open_folder
+    if name not in BENCHMARKS.names() and is_folder_name(name):
+        from benchmarks.folder import open_folder
 
-        if is_folder_name(name):
-            return open_folder(name)
+        return open_folder(name)
     whole, parts = split_name(name)
     card = BENCHMARKS.get(whole)
     return restrict(card, [BENCHMARKS.get(f"{whole}-{part}") for part in parts]) if parts else card
+
+
+def is_folder_name(name: str) -> bool:
+    """Return whether a benchmark's name is that of a folder: one that exists, or one that is written like a path."""
+    return name != "" and ("/" in name or os.sep in name or Path(name).expanduser().is_dir())
 
 
 def at_hand(card: BenchmarkCard, mirror: Path | None = None) -> bool:

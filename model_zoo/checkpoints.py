@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import hashlib
 import pickle
 import re
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from model_zoo.errors import CheckpointError
+from model_zoo.weights_file import existing_file
 
 State = Mapping[str, torch.Tensor]
 
@@ -36,7 +36,6 @@ _EMA_KEYS = (
     *("state_dict_ema", "ema_state_dict", "model_ema", "ema_model", "model_ema_state_dict", "ema", "params_ema"),
     *("ema_params", "averaged_model", "shadow", "teacher"),
 )
-_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 _RESAVE = "re-save it with torch.save(model.state_dict(), FILE) or as safetensors"
 
 
@@ -79,7 +78,7 @@ def read_checkpoint(path: str | Path, *, ema: bool = False) -> Checkpoint:
     torch files are read with ``weights_only=True``, plus `argparse.Namespace`, an inert bag of values in which timm and
     torchvision scripts keep their options.
     """
-    file = _existing_file(path)
+    file = existing_file(path)
     content = _read(file)
     if not isinstance(content, Mapping):
         raise refused(file, "a state dict", f"a {type(content).__name__}", _RESAVE)
@@ -129,20 +128,6 @@ def _state(value: object) -> State | None:
     """Return the state dict in `value`, itself or under a usual key, or None."""
     plain, averaged = _sections(value) if isinstance(value, Mapping) else (None, None)
     return plain if plain is not None else averaged
-
-
-def _existing_file(path: str | Path) -> Path:
-    if re.match(r"(https?|hf|s3|gs):", str(path)):
-        raise CheckpointError(str(path), expected="a local file", got="an address", next_step="download it first")
-    file = Path(path).expanduser()
-    if file.is_file():
-        return file
-    folder = file if file.is_dir() else file.parent
-    siblings = sorted(other.name for other in folder.iterdir() if other.is_file()) if folder.is_dir() else []
-    near = difflib.get_close_matches(file.name, siblings, n=3) or [s for s in siblings if s.endswith(_SUFFIXES)][:3]
-    got = "a folder" if file.is_dir() else "nothing there" if folder.is_dir() else f"no folder {folder}"
-    next_step = f"did you mean {', '.join(str(folder / name) for name in near)}?" if near else "check the path"
-    raise CheckpointError(str(path), expected="a weights file", got=got, next_step=next_step)
 
 
 def _read(file: Path) -> Any:

@@ -103,11 +103,6 @@ def open_folder(folder: str | Path) -> BenchmarkCard:
     return examined.card
 
 
-def is_folder_name(name: str) -> bool:
-    """Return whether a benchmark's name is that of a folder: one that exists, or one that is written like a path."""
-    return name != "" and ("/" in name or os.sep in name or Path(name).expanduser().is_dir())
-
-
 def _read_data(folder: Path, described: Description, stimuli: Stimuli, findings: Findings) -> tuple[Path, Data] | None:
     if described.kind == "choices":
         return read_choices(folder, described, stimuli, findings)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_zoo.contracts import ModelCard, Preprocessing
 from model_zoo.errors import UnknownName
+from model_zoo.names import remembered
 from model_zoo.seeding import seeded
 
 if TYPE_CHECKING:
@@ -14,9 +15,13 @@ if TYPE_CHECKING:
 
 
 def _architectures() -> tuple[str, ...]:
+    return remembered("timm", _find)
+
+
+def _find() -> list[str]:
     import timm
 
-    return tuple(sorted({*timm.list_models(), *timm.list_pretrained()}))
+    return sorted({*timm.list_models(), *timm.list_pretrained()})
 
 
 def _build(architecture: str, seed: int, num_classes: int | None) -> nn.Module:

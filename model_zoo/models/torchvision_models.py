@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from model_zoo.contracts import ModelCard, Preprocessing
 from model_zoo.errors import UnknownName
+from model_zoo.names import remembered
 from model_zoo.seeding import seeded
 
 if TYPE_CHECKING:
@@ -17,9 +18,14 @@ _INCEPTION_OPTIONS = {"transform_input": True, "init_weights": True}
 
 
 def _architectures() -> tuple[str, ...]:
+    return remembered("torchvision", _find)
+
+
+def _find() -> list[str]:
     from torchvision import models
 
-    return tuple(models.list_models(module=models))
+    names: list[str] = models.list_models(module=models)
+    return names
 
 
 def _build(architecture: str, seed: int, num_classes: int | None) -> nn.Module:

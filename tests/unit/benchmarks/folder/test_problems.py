@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 import alignment
-from benchmarks.folder import examine_folder, is_folder_name
+from benchmarks import is_folder_name
+from benchmarks.folder import examine_folder
 from model_zoo.errors import DataIntegrity
 
 N_STIMULI, N_REPEATS, N_NEUROIDS = 30, 3, 4
