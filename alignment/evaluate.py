@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -19,10 +20,10 @@ from alignment.stored import Shelf
 from alignment.subjects import ModelSubject, PrecomputedFeatures, Subject
 from benchmarks import bundled_benchmarks, get_benchmark
 from benchmarks.brainscore import as_official
-from model_zoo.contracts import LoadedModel
+from model_zoo.contracts import Layer, LoadedModel
 from model_zoo.errors import InvalidOption
 from model_zoo.extraction import Progress, usable_device
-from model_zoo.machine import n_threads
+from model_zoo.machine import n_threads, reused_memory
 
 _FROM_GRAMS = ("recording", "geometry")
 
@@ -122,7 +123,7 @@ def score(
         for source, fitting, of_card in zip(sources, metrics, named, strict=True)
         for each in fitting
     ]
-    with threadpool_limits(resources.threads or n_threads(), user_api="blas"):
+    with threadpool_limits(resources.threads or n_threads(), user_api="blas"), reused_memory():
         return _score_all(run, [cell for cell, _ in rows], [of_card for _, of_card in rows])
 
 
@@ -170,9 +171,12 @@ def _compute(run: Run, tasks: Sequence[_Task]) -> Iterator[tuple[_Task, list[Sco
             )
         )
     by_job = list(together.values())
-    for number, group, measured in measure(jobs, run):
-        task = by_job[number][tuple(layer.name for layer in group)]
-        yield task, [jobs[number].score(run.subject.name, group, measured, run.n_bootstrap)]
+
+    def finish(number: int, group: tuple[Layer, ...], measured: Any) -> Score:
+        return jobs[number].score(run.subject.name, group, measured, run.n_bootstrap)
+
+    for number, group, score in measure(jobs, run, finish):
+        yield by_job[number][tuple(layer.name for layer in group)], [score]
 
 
 def _whole(run: Run, task: _Task) -> list[Score]:

@@ -20,7 +20,7 @@ from model_zoo.extraction import Progress
 
 _TILE = 2048  # rows of K that are multiplied and summed at a time
 _LOWEST, _HIGHEST = 1e-10, 1e15  # largest deviation in a block, beyond which float32 squares are out of range
-_REVISION = "gram-3"  # raise when the same inputs would give another K
+_REVISION = "gram-4"  # raise when the same inputs would give another K
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class _GramReduction:
     def __init__(self, layer: Layer, stimulus_ids: tuple[str, ...], device: str) -> None:
         self._layer, self._n = layer, len(stimulus_ids)
         self._row_sums = np.zeros(self._n)
+        self._affected = np.zeros(self._n, dtype=bool)
         self._columns: list[Floats] = []
         self._narrow = layer.n_features < self._n
         self._sums: HostSums | DeviceSums | None = None
@@ -88,14 +89,17 @@ class _GramReduction:
             self._sums = HostSums(self._n) if device == "cpu" else DeviceSums(self._n, device)
 
     def add(self, block: Floats, start: int) -> None:
-        self._row_sums += block.sum(axis=1, dtype=np.float64)
         if self._sums is None:
+            row_sums = block.sum(axis=1, dtype=np.float64)
             self._columns.append(np.array(block))
         else:
-            self._sums.add(block)
+            row_sums = self._sums.add(block)
+        self._row_sums += row_sums
+        if not np.isfinite(row_sums).all():
+            self._affected |= ~np.isfinite(block).all(axis=1)
 
     def finish(self) -> dict[str, npt.NDArray[Any]]:
-        refuse_non_finite(self._layer, int((~np.isfinite(self._row_sums)).sum()), self._n)
+        refuse_non_finite(self._layer, int(self._affected.sum()), self._n)
         kept = {"row_sums": self._row_sums, "n_features": np.array(self._layer.n_features)}
         if self._sums is None:
             return {**kept, "features": np.concatenate(self._columns, axis=1)}
@@ -113,24 +117,36 @@ class HostSums:
     def __init__(self, n_stimuli: int) -> None:
         self._triangle = np.zeros((n_stimuli, n_stimuli))
         self._edges = np.zeros(n_stimuli)  # e, of which e_i + e_j belongs to every entry
+        self._last: Floats | None = None
 
-    def add(self, block: Floats) -> None:
-        """Add the products of a block of shape (n_stimuli, n_columns)."""
-        mean = block.mean(axis=0, dtype=np.float64).astype(block.dtype)  # (n_columns,)
-        centred = block - mean
+    def add(self, block: Floats) -> Array:
+        """Add the products of a block of shape (n_stimuli, n_columns); return the sums of its rows, (n_stimuli,)."""
+        n_stimuli = len(block)
+        mean = np.full(n_stimuli, 1 / n_stimuli, block.dtype) @ block  # (n_columns,); any other shift would be as exact
+        centred = np.subtract(block, mean, out=self._room(block))
         peak = max(float(centred.max()), -float(centred.min()))
         if not _LOWEST < peak < _HIGHEST:
-            centred = centred.astype(np.float64)
-        for start in range(0, len(centred), _TILE):
+            mean = block.mean(axis=0, dtype=np.float64)
+            centred = block - mean
+        for start in range(0, n_stimuli, _TILE):
             stop = start + _TILE
             rows = centred[start:stop]
             self._triangle[start:stop, start:stop] += rows @ rows.T  # NumPy multiplies only one half of it
             self._triangle[start:stop, stop:] += rows @ centred[stop:].T
-        self._edges += (centred @ mean).astype(np.float64) + float(np.dot(mean, mean.astype(np.float64))) / 2
+        along = centred @ np.stack([mean, np.ones_like(mean)], axis=1)  # (n_stimuli, 2)
+        exact = mean.astype(np.float64)
+        self._edges += along[:, 0] + float(exact @ exact) / 2
+        return np.asarray(along[:, 1] + exact.sum())
 
     def matrix(self) -> Array:
         """Return K, (n_stimuli, n_stimuli); nothing can be added afterwards."""
         return _complete(self._triangle, self._edges)
+
+    def _room(self, block: Floats) -> Floats:
+        """Return an array like `block` to write to, the same one for all blocks of a width."""
+        if self._last is None or self._last.shape != block.shape or self._last.dtype != block.dtype:
+            self._last = np.empty(block.shape, block.dtype)
+        return self._last
 
 
 class DeviceSums:
@@ -160,8 +176,8 @@ class DeviceSums:
             self._triangle = torch.zeros((n_stimuli, n_stimuli), dtype=torch.float64, device=home)
         self._edges = self._triangle.new_zeros(n_stimuli)
 
-    def add(self, block: Floats) -> None:
-        """Add the products of a block of shape (n_stimuli, n_columns)."""
+    def add(self, block: Floats) -> Array:
+        """Add the products of a block of shape (n_stimuli, n_columns); return the sums of its rows, (n_stimuli,)."""
         import torch
 
         sums = self._triangle
@@ -175,6 +191,7 @@ class DeviceSums:
                 stop = start + _TILE
                 sums[start:stop, start:] += (centred[start:stop] @ centred[start:].T).to(sums)
             self._edges += (centred @ mean).to(sums) + mean.to(sums).square().sum() / 2
+            return values.to(sums).sum(dim=1).cpu().numpy()
 
     def matrix(self) -> Array:
         """Return K, (n_stimuli, n_stimuli), on the CPU; nothing can be added afterwards."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
+
+from threadpoolctl import threadpool_limits
 
 from alignment.contracts import MetricCard
 from alignment.layers import LayerChoice, commit
@@ -18,6 +21,7 @@ from benchmarks.contracts import BenchmarkCard
 from benchmarks.stimuli import StimulusSet
 from model_zoo.contracts import Layer
 from model_zoo.extraction import Progress
+from model_zoo.machine import n_threads
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Job(ABC):
         return tuple((layer,) for layer in self.layers)
 
     @abstractmethod
-    def measure(self, kept: Callable[[int], Any], threads: int | None) -> Any:
+    def measure(self, kept: Callable[[int], Any], threads: int) -> Any:
         """Return what `raw` and `score` need of one group of layers.
 
         `kept(n)` is what was kept for the job's need number n: of the layer, or, where `groups` joins several, a list.
@@ -93,11 +97,45 @@ class Job(ABC):
         """Return the finished score of one group of layers."""
 
 
-def measure(jobs: Sequence[Job], run: Run) -> Iterator[tuple[int, tuple[Layer, ...], Any]]:
-    """Yield (number of the job, layers, what was measured); each stimulus set is shown to the model once.
+def measure(
+    jobs: Sequence[Job], run: Run, finish: Callable[[int, tuple[Layer, ...], Any], Any] = lambda *found: found[2]
+) -> Iterator[tuple[int, tuple[Layer, ...], Any]]:
+    """Yield (number of the job, layers, what was made of them); each stimulus set is shown to the model once.
 
-    All jobs of a layer follow each other, so that what was kept of it is read once.
+    All jobs of a layer follow each other, so that what was kept of it is read once. Layers and jobs are measured side
+    by side, each with its share of the threads.
+
+    Parameters
+    ----------
+    jobs : with their layers chosen.
+    run : Run
+    finish : ``finish(number, layers, measured)``: what is made of a measurement, in the thread that measured it.
     """
+    with contextlib.ExitStack() as stack:
+        kept = {
+            key: stack.enter_context(run.subject.reduced(stimuli, wanted, run.resources, run.progress))
+            for key, (stimuli, wanted) in _wanted(jobs).items()
+        }
+        todo = [(number, job, group) for number, job in enumerate(jobs) for group in job.groups]
+        todo.sort(key=lambda item: item[2][0].order)
+        threads = run.resources.threads or n_threads()
+        share = max(1, threads // max(len(todo), 1))
+
+        def one(item: tuple[int, Job, tuple[Layer, ...]]) -> Any:
+            number, job, group = item
+            return finish(number, group, job.measure(partial(_kept_of, kept, job.needs, group), share))
+
+        stack.enter_context(threadpool_limits(share, user_api="blas"))
+        pool = ThreadPoolExecutor(threads // share)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        for done, ((number, _, group), found) in enumerate(zip(todo, pool.map(one, todo), strict=True), start=1):
+            if run.progress is not None:
+                run.progress("scores", done, len(todo))
+            yield number, group, found
+
+
+def _wanted(jobs: Sequence[Job]) -> dict[str, tuple[StimulusSet, dict[Layer, tuple[Reducer, ...]]]]:
+    """Return, by content, the stimuli to be shown and what is to be kept of every layer, in execution order."""
     shown: dict[str, StimulusSet] = {}
     wanted: dict[str, dict[Layer, dict[str, Reducer]]] = {}
     for job in jobs:
@@ -106,20 +144,11 @@ def measure(jobs: Sequence[Job], run: Run) -> Iterator[tuple[int, tuple[Layer, .
             shown.setdefault(key, need.stimuli)
             for layer in job.layers:
                 wanted.setdefault(key, {}).setdefault(layer, {})[need.reducer.key] = need.reducer
-    with contextlib.ExitStack() as stack:
-        kept: dict[str, Kept] = {}
-        for key, by_layer in wanted.items():
-            in_order = {
-                layer: tuple(by_layer[layer].values()) for layer in sorted(by_layer, key=lambda each: each.order)
-            }
-            kept[key] = stack.enter_context(run.subject.reduced(shown[key], in_order, run.resources, run.progress))
-        todo = [(number, job, group) for number, job in enumerate(jobs) for group in job.groups]
-        todo.sort(key=lambda item: item[2][0].order)
-        for done, (number, job, group) in enumerate(todo, start=1):
-            measured = job.measure(partial(_kept_of, kept, job.needs, group), run.resources.threads)
-            if run.progress is not None:
-                run.progress("scores", done, len(todo))
-            yield number, group, measured
+    in_order = {key: sorted(layers, key=lambda layer: layer.order) for key, layers in wanted.items()}
+    return {
+        key: (shown[key], {layer: tuple(wanted[key][layer].values()) for layer in layers})
+        for key, layers in in_order.items()
+    }
 
 
 def _kept_of(kept: Mapping[str, Kept], needs: Sequence[Need], group: Sequence[Layer], number: int) -> Any:
@@ -141,8 +170,9 @@ def commit_layers(trials: Mapping[int, Job], run: Run) -> dict[int, LayerChoice]
     blocks = tuple(layer for layer in run.subject.layers() if layer.is_block)
     ready = {id(trial): trial.with_layers(blocks) for trial in trials.values()}
     keys, raw = list(ready), {key: list[float]() for key in ready}
-    for number, _, measured in measure(list(ready.values()), run):
-        raw[keys[number]].append(ready[keys[number]].raw(measured))
+    jobs = list(ready.values())
+    for number, _, value in measure(jobs, run, lambda number, _, measured: jobs[number].raw(measured)):
+        raw[keys[number]].append(value)
     chosen = {}
     for key, trial in trials.items():
         profile = LayerProfile(trial.card.name, tuple(layer.name for layer in blocks), tuple(raw[id(trial)]))

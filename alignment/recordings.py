@@ -34,6 +34,7 @@ from model_zoo.contracts import Layer
 LEGACY_RULE = "(r/ceiling)^2"
 UNRELIABLE = "the ceiling is not above 0: repeats of a stimulus do not agree, so no score can be related to it"
 Measured = tuple[PairedMeasurements, ...]
+Drawn = tuple[Resamples, Array | None]  # what draws take, and the ceiling's replicates (3, n_draws)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class RecordingJob(Job):
 
     metric: RegressionMetric | BandedMetric | StreamedMetric
     targets: tuple[Target, ...] = field(repr=False)
-    _ceilings: dict[int, Array] = field(default_factory=dict, init=False, repr=False, compare=False)  # by n_draws
+    _drawn: dict[tuple[int, ...], Drawn] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -84,23 +85,22 @@ class RecordingJob(Job):
         """Return the finished score of a layer, or of several that were taken together."""
         return _score_of(model, self, layers, measured, n_bootstrap)
 
-    def _ceiling_draws(self, measured: Measured, resamples: Resamples) -> Array | None:
-        """Return the ceiling's replicates, which are the same for every layer and drawn once."""
-        n_draws = len(resamples.chosen)
-        if n_draws not in self._ceilings:
-            found = ceiling_draws(measured, resamples)
-            if found is None:
-                return None
-            self._ceilings[n_draws] = found
-        return self._ceilings[n_draws]
+    def drawn(self, measured: Measured, n_draws: int) -> Drawn:
+        """Return what every draw takes, and the ceiling's replicates: the same for every layer, made once."""
+        units = (each.splits[0].recorded.shape[1] for each in measured)  # a streamed metric may have the layer's own
+        key = (n_draws, *units)
+        if key not in self._drawn:
+            resamples = resample(measured, n_draws, np.random.default_rng(0))
+            self._drawn[key] = resamples, ceiling_draws(measured, resamples)
+        return self._drawn[key]
 
 
 def _score_of(model: str, job: RecordingJob, layers: Sequence[Layer], measured: Measured, n_bootstrap: int) -> Score:
     card = job.card
     correlations = split_correlations(measured)  # (n_splits, n_neuroids)
     raw, split_error = aggregate(correlations)
-    resamples = resample(measured, n_bootstrap, np.random.default_rng(0))
-    draws, of_ceiling = raw_draws(measured, resamples), job._ceiling_draws(measured, resamples)
+    resamples, of_ceiling = job.drawn(measured, n_bootstrap)
+    draws = raw_draws(measured, resamples)
     raw_error, raw_interval = summarise(raw, draws, fitted=True)
     ceiling = ceiling_error = ceiling_interval = ceiled_value = legacy = None
     error, interval, note, headline = raw_error, raw_interval, "", draws

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from alignment.spill import Spill, plan_passes
 from model_zoo import cache
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
 from model_zoo.errors import DataIntegrity, ResourceError
-from model_zoo.extraction import Progress, extract
+from model_zoo.extraction import Progress, extract, flattened
 from model_zoo.machine import disk_free_bytes, home, memory_available_bytes
 
 _DEFAULT_MEMORY = 4 * 10**9  # beyond this features go to disk, which costs little
@@ -75,26 +76,29 @@ class Reducer:
 
 
 class Reduced:
-    """What is kept of the layers, read from disk one at a time so that many layers fit in memory."""
+    """What is kept of the layers, read from disk when it is asked for, so that many layers fit in memory."""
 
     def __init__(self, root: Path, keys: Mapping[tuple[str, str], str], stimulus_ids: Sequence[str]) -> None:
         self._root, self._keys, self._ids = root, keys, tuple(stimulus_ids)
-        self._last: tuple[str, Any] = ("", None)
+        self._at_hand: dict[str, Any] = {}
+        self._lock = threading.Lock()
 
     def __call__(self, reducer: Reducer, layer: str) -> Any:
-        """Return what `reducer` kept of a layer; the last thing asked for is at hand."""
+        """Return what `reducer` kept of a layer; the two things last read are at hand. Threads may ask together."""
         key = self._keys[reducer.key, layer]
-        if self._last[0] != key:
-            arrays = cache.load(self._root, key)
-            if arrays is None:
-                raise ResourceError(
-                    f"cache {self._root}",
-                    expected=f"what was kept of layer {layer}",
-                    got="a damaged or pruned entry",
-                    next_step="run again: it is computed anew",
-                )
-            self._last = (key, reducer.restore(self._ids, arrays))
-        return self._last[1]
+        with self._lock:
+            if key not in self._at_hand:
+                arrays = cache.load(self._root, key)
+                if arrays is None:
+                    raise ResourceError(
+                        f"cache {self._root}",
+                        expected=f"what was kept of layer {layer}",
+                        got="a damaged or pruned entry",
+                        next_step="run again: it is computed anew",
+                    )
+                self._at_hand = dict(list(self._at_hand.items())[-1:])
+                self._at_hand[key] = reducer.restore(self._ids, arrays)
+            return self._at_hand[key]
 
 
 @contextlib.contextmanager
@@ -169,10 +173,12 @@ def _compute(
                 spills.setdefault(piece.layer.name, []).append(spill)
 
             def consume(
-                name: str, row: int, features: npt.NDArray[np.float32], spills: dict[str, list[Spill]] = spills
+                name: str, row: int, activations: npt.NDArray[np.float32], spills: dict[str, list[Spill]] = spills
             ) -> None:
+                if len(spills[name]) > 1:
+                    activations = flattened(activations)
                 for spill in spills[name]:
-                    spill.write(row, features)
+                    spill.write(row, activations)
 
             extract(
                 model,
@@ -183,6 +189,7 @@ def _compute(
                 batch_size=resources.batch_size,
                 threads=resources.threads,
                 activation_bytes=memory // 4,
+                flat=False,
                 progress=progress,
             )
             pending = [spill for group in spills.values() for spill in group]

@@ -1,11 +1,13 @@
 """Features kept only as long as one forward pass: planned into passes, spilled to memory or disk, read back in blocks.
 
 Features are cut into blocks of a fixed number of columns. A block holds all stimuli, so it can be multiplied on its
-own, and because its width never depends on a budget, neither does the order in which products are summed.
+own, and because its width never depends on a budget, neither does the order in which products are summed. In memory a
+slice is one array of rows, as a batch delivers them: PyTorch's copy brings them into order, all threads at once.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -94,25 +96,32 @@ class Spill:
         self.part, self._n = part, n_stimuli
         self._bounds = [(a, min(a + BLOCK, part.stop)) for a in range(part.start, part.stop, BLOCK)]
         self._file: BinaryIO | None = None
-        self._blocks: list[npt.NDArray[np.float32]] = []
+        self._rows: npt.NDArray[np.float32] | None = None
         if part.on_disk:
             self._path = directory / f"{part.layer.order}-{part.start}.f32"
             self._file = open(self._path, "w+b", buffering=0)  # noqa: SIM115 (closed by close)
         else:
-            self._blocks = [np.empty((n_stimuli, b - a), np.float32) for a, b in self._bounds]
+            self._rows = _mapped((n_stimuli, part.stop - part.start))
 
-    def write(self, row: int, features: npt.NDArray[np.float32]) -> None:
-        """Keep this slice's columns of `features` (n_batch, layer.n_features) as rows row, row + 1, ...
+    def write(self, row: int, activations: npt.NDArray[np.float32]) -> None:
+        """Keep this slice's columns of a batch (n_batch, ...), flattened, as rows row, row + 1, ...
 
         Raises
         ------
         ResourceError
             If the disk is full.
         """
-        if self._file is None:
-            for block, (a, b) in zip(self._blocks, self._bounds, strict=True):
-                block[row : row + len(features)] = features[:, a:b]
+        import torch
+
+        from model_zoo.extraction import flattened
+
+        if self._rows is not None:
+            rows, source = self._rows[row : row + len(activations)], activations
+            if rows.shape[1] < self.part.layer.n_features:
+                source = flattened(activations)[:, self.part.start : self.part.stop]
+            torch.from_numpy(rows).view(source.shape).copy_(torch.from_numpy(source))
             return
+        features = flattened(activations)
         try:
             for a, b in self._bounds:
                 self._write_all(np.ascontiguousarray(features[:, a:b]), self._offset(a) + 4 * row * (b - a))
@@ -126,9 +135,11 @@ class Spill:
 
     def blocks(self) -> Iterator[npt.NDArray[np.float32]]:
         """Yield blocks of shape (n_stimuli, at most BLOCK), in column order."""
-        if self._file is None:
-            yield from self._blocks
+        if self._rows is not None:
+            for a, b in self._bounds:
+                yield self._rows[:, a - self.part.start : b - self.part.start]
             return
+        assert self._file is not None
         for a, b in self._bounds:
             self._file.seek(self._offset(a))
             block = np.empty((self._n, b - a), np.float32)
@@ -147,7 +158,7 @@ class Spill:
 
     def close(self) -> None:
         """Release memory and disk."""
-        self._blocks = []
+        self._rows = None
         if self._file is not None:
             self._file.close()
             self._path.unlink(missing_ok=True)
@@ -162,3 +173,12 @@ class Spill:
         while len(view):
             written = os.pwrite(self._file.fileno(), view, offset)
             view, offset = view[written:], offset + written
+
+
+def _mapped(shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Return an array that goes back to the system the moment nobody refers to it, whatever the C library keeps.
+
+    Huge pages, which NumPy would ask for, are not: on virtual machines they took five times as long to be had.
+    """
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
+    return np.frombuffer(mmap.mmap(-1, 4 * shape[0] * shape[1], **private), np.float32).reshape(shape)

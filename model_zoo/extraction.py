@@ -15,7 +15,7 @@ import torch
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
 from model_zoo.errors import InvalidOption, ResourceError
 from model_zoo.layers import Taps
-from model_zoo.machine import n_threads, reused_memory
+from model_zoo.machine import n_threads
 from model_zoo.preprocessing import preprocess
 
 Consumer = Callable[[str, int, npt.NDArray[np.float32]], None]
@@ -34,6 +34,7 @@ def extract(
     batch_size: int | None = None,
     threads: int | None = None,
     activation_bytes: int | None = None,
+    flat: bool = True,
     progress: Progress | None = None,
 ) -> None:
     """Run the stimuli through the model once and hand every layer's flattened activations to `consume`.
@@ -57,6 +58,9 @@ def extract(
         CPU threads for torch and for decoding; None: all this process may use.
     activation_bytes : int or None
         Upper limit on the bytes of tapped activations in one batch.
+    flat : bool
+        False: hand on activations (n_batch, ...) in the layer's own shape and in whatever order they lie in memory,
+        which saves a copy; see `flattened`.
     progress : callable or None
         ``progress("forward pass", images_done, n_stimuli)``.
 
@@ -79,12 +83,11 @@ def extract(
     row = count = 0
 
     def on_output(name: str, output: torch.Tensor) -> None:
-        features = output[:count].to("cpu", torch.float32).contiguous().flatten(1)
-        consume(name, row, features.numpy())
+        activations = output[:count].to("cpu", torch.float32).numpy()
+        consume(name, row, flattened(activations) if flat else activations)
 
     with (
         _exact_arithmetic(threads),
-        reused_memory(),
         torch.inference_mode(),
         _Decoder(model, stimuli, threads or n_threads(), ahead=2 * largest) as decoder,
         Taps(module, names) as taps,
@@ -103,6 +106,11 @@ def extract(
             row += count
             if progress is not None:
                 progress("forward pass", row, n_stimuli)
+
+
+def flattened(activations: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return activations (n_batch, ...) as features (n_batch, n_features), C-ordered; copied only where need be."""
+    return torch.from_numpy(activations).contiguous().flatten(1).numpy()
 
 
 def _pad(batch: torch.Tensor) -> torch.Tensor:

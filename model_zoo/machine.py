@@ -88,9 +88,9 @@ def peak_memory_bytes() -> int:
 def reused_memory() -> Iterator[None]:
     """Keep freed memory in the process while inside, and give it back to the system afterwards.
 
-    The activations of a batch are larger than what the C library keeps: it would return them to the system after every
-    layer and have them cleared again for the next, which here took a fifth of the forward pass. Does nothing where the
-    C library is not glibc.
+    The activations of a batch, and matrices over all stimuli, are larger than what the C library keeps: it would return
+    them to the system after every use and have them cleared again for the next, which here took a fifth of the forward
+    pass. Does nothing where the C library is not glibc. Not to be nested.
 
     References
     ----------

@@ -323,7 +323,8 @@ def test_a_device_that_is_not_the_host_takes_the_way_of_accelerators(n_features)
         kept.append(GRAM.restore(ids, reduction.finish()))
     expected = _matrix(kept[0])
     np.testing.assert_allclose(_matrix(kept[1]), expected, rtol=1e-6, atol=1e-6 * expected.max())
-    np.testing.assert_array_equal(kept[1].row_sums, kept[0].row_sums)
+    for each in kept:
+        np.testing.assert_allclose(each.row_sums, features.sum(axis=1, dtype=np.float64), atol=1e-4)
     for device, kind in (("cpu", HostSums), ("cpu:0", DeviceSums)) if n_features > 40 else ():
         assert type(GRAM.begin(Layer("l", (n_features,), "Linear", 0, True), ids, device)._sums) is kind
 
