@@ -1,0 +1,1 @@
+"""Scaling laws: how alignment rises with compute, parameters and data, and what that predicts."""
