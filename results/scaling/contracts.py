@@ -1,7 +1,7 @@
 """What scaling laws are made of: points, forms, fits and their bootstraps. Imports no more than NumPy.
 
 One sign convention everywhere: the misalignment L = 1 - score falls with the resource X, L = E + A (X / X0)^-alpha with
-E, A >= 0 and alpha > 0. Parameters come in two forms: *log* (what is optimised, and published by Gokce and Schrimpf 2024:
+E, A >= 0 and alpha > 0. Parameters have two forms: *log* (what is optimised, and published by Gokce and Schrimpf 2024:
 e = ln E, a = ln A, b = ln B, lambda10 = log10 of the shift; exponents as they are) and *plain* (E, A, B, lambda).
 """
 
