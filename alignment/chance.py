@@ -204,7 +204,7 @@ def _similarity(job: SimilarityJob, kept: Kept, orders: list[list[Indices]], tic
     for number in range(len(orders[0])):
         found = []
         for n, (target, brain) in enumerate(zip(job.targets, job.brains, strict=True)):
-            rows = _rows(kept(n), target.stimulus_ids)
+            rows = kept(n).rows_of(target.stimulus_ids)
             found.append(job.metric.compare(kept(n), rows[orders[n][number]], brain))
         values.append(job.raw(tuple(found)))
         tick(1)
@@ -265,11 +265,6 @@ def _without_influence(metric: GeometryMetric) -> SimilarityMetric:
         compare=compare,
         reference=lambda features, responses: float("nan"),
     )
-
-
-def _rows(gram: Gram, stimulus_ids: Sequence[str]) -> Indices:
-    row_of = {stimulus_id: row for row, stimulus_id in enumerate(gram.stimulus_ids)}
-    return np.array([row_of[stimulus_id] for stimulus_id in stimulus_ids])
 
 
 def _choices(run: Run, score: Score, metric: ChoiceMetric, data: Sequence[Data], n_shuffles: int, tick: Tick) -> Array:

@@ -187,8 +187,7 @@ def _quantity(score: Score) -> str:
 def _interval(score: Score, level: float) -> Interval:
     if level == 0.95 or score.evidence is None:  # that of the score itself
         return score.interval
-    fitted = score.kind == "recording" and score.n_splits > 0
-    return summarise(headline(score), score.evidence.headline, level, fitted=fitted)[1]
+    return summarise(headline(score), score.evidence.headline, level, fitted=score.fitted)[1]
 
 
 def _notes(scores: Mapping[str, Score], found: Replicates) -> tuple[str, ...]:

@@ -107,8 +107,7 @@ def cross_validate(
         Splits at a time; None: as many as this process may use.
     """
     grams = [kept] if isinstance(kept, Gram) else list(kept)
-    row_of = {stimulus_id: row for row, stimulus_id in enumerate(grams[0].stimulus_ids)}
-    rows = np.array([row_of[stimulus_id] for stimulus_id in target.stimulus_ids])
+    rows = grams[0].rows_of(target.stimulus_ids)
 
     def predict(split: Split) -> SplitPrediction:
         train, test, responses = rows[split.train], rows[split.test], target.responses[split.train]

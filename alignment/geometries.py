@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from alignment.gram import GRAM
 from alignment.jobs import Job, Need
 from alignment.rdms import model_rdm, noise_ceiling
 from alignment.scores import Evidence, Outcome, Score, pairing_key
-from alignment.statistics import summarise
+from alignment.statistics import ceiled_draws, how_often, summarise
 from benchmarks.ceilings import ceiled
 from benchmarks.contracts import BenchmarkCard, Data, Geometry
 from model_zoo.contracts import Layer
@@ -114,17 +113,13 @@ def bootstrap(
     fixed, drawn = [], []
     for number, geometry in enumerate(geometries):
         rdms = np.stack([reference[number] for reference in references])  # (n_references, n_pairs)
-        counts = _draw(len(geometry.stimuli.ids), n_draws, rng)
+        counts = how_often(len(geometry.stimuli.ids), n_draws, rng)
         fixed.append(np.stack([metric.compare(rdm, geometry.rdms) for rdm in rdms]))
         drawn.append(metric.compare_draws(rdms, geometry.rdms, counts))
     subjects = np.concatenate(fixed, axis=1)[:, chosen]  # (n_references, n_draws, n_subjects)
     stimuli = np.concatenate(drawn, axis=2)
     both = np.take_along_axis(stimuli, chosen[None], axis=2)
     return np.stack([each.mean(axis=2) for each in (stimuli, subjects, both)], axis=1)
-
-
-def _draw(n_stimuli: int, n_draws: int, rng: np.random.Generator) -> Array:
-    return rng.multinomial(n_stimuli, np.full(n_stimuli, 1.0 / n_stimuli), size=n_draws).astype(np.float64)
 
 
 def _bounds(job: GeometryJob) -> tuple[float, float] | None:
@@ -154,7 +149,7 @@ def _score_of(model: str, job: GeometryJob, layer: Layer, measured: Measured, n_
         ceiling, lower = bounds
         ceiling_error, _ = summarise(ceiling, draws[1])
         ceiled_value = ceiled(raw, ceiling, rule=RULE)
-        headline = np.vectorize(partial(ceiled, rule=RULE))(draws[0], draws[1])
+        headline = ceiled_draws(draws[0], draws[1], RULE)
         error, interval = summarise(ceiled_value, headline)
     units = tuple(subject for geometry in job.geometries for subject in geometry.subject_ids)
     shown = [geometry.stimuli.ids for geometry in job.geometries]

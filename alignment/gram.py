@@ -42,6 +42,11 @@ class Gram:
     matrix: Array | None = field(default=None, repr=False)
     features: npt.NDArray[np.float32] | None = field(default=None, repr=False)
 
+    def rows_of(self, stimulus_ids: Sequence[str]) -> Indices:
+        """Return the row numbers of stimuli, in the order asked for."""
+        row_of = {stimulus_id: row for row, stimulus_id in enumerate(self.stimulus_ids)}
+        return np.array([row_of[stimulus_id] for stimulus_id in stimulus_ids])
+
     def split(self, train: Indices, test: Indices) -> System:
         """Return the similarities of one split (row numbers), centred on the training stimuli."""
         if self.features is not None:

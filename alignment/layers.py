@@ -209,7 +209,9 @@ def _names(where: str, names: object) -> list[str] | None:
     """Return names of layers as a list, or None for "auto"."""
     listed = [names] if isinstance(names, str) else list(names) if isinstance(names, Sequence) else []
     if not listed or not all(isinstance(each, str) and each for each in listed):
-        raise InvalidOption(where, expected="names", got=repr(names), next_step="pass a str or a list of them")
+        raise InvalidOption(
+            where, expected="names", got=repr(names), next_step='write "layer3", or ["layer2", "layer3"]'
+        )
     return None if names == "auto" else listed
 
 

@@ -53,8 +53,7 @@ def model_rdm(gram: Gram, dissimilarity: Dissimilarity, stimulus_ids: Sequence[s
     array of shape (n_pairs,)
         Float64; NaN where a stimulus' features are constant ("correlation") or all zero ("cosine").
     """
-    row_of = {stimulus_id: row for row, stimulus_id in enumerate(gram.stimulus_ids)}
-    return rdm_of_rows(gram, dissimilarity, np.array([row_of[stimulus_id] for stimulus_id in stimulus_ids]))
+    return rdm_of_rows(gram, dissimilarity, gram.rows_of(stimulus_ids))
 
 
 def rdm_of_rows(gram: Gram, dissimilarity: Dissimilarity, rows: Indices) -> Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from alignment.statistics import (
     PairedMeasurements,
     Resamples,
     aggregate,
+    ceiled_draws,
     ceiling_draws,
     contributions,
     nan_median,
@@ -108,10 +108,10 @@ def _score_of(model: str, job: RecordingJob, layers: Sequence[Layer], measured: 
         ceiling, ceiling_error, ceiling_interval = ceiling_of(measured, of_ceiling)
     if ceiling is not None and not ceiling > 0:
         note = UNRELIABLE
-    elif ceiling is not None:
+    elif ceiling is not None and of_ceiling is not None:
         ceiled_value = ceiled(raw, ceiling, rule=card.ceiled_rule)
         legacy = ceiled(raw, ceiling, rule=LEGACY_RULE)
-        headline = np.vectorize(partial(ceiled, rule=card.ceiled_rule))(draws, of_ceiling)  # (3, n_draws)
+        headline = ceiled_draws(draws, of_ceiling, card.ceiled_rule)
         error, interval = summarise(ceiled_value, headline, fitted=True)
     counted = np.isfinite(correlations)
     per_neuroid = np.where(counted, correlations, 0.0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)

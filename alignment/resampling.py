@@ -10,7 +10,7 @@ import numpy as np
 from alignment.agreement import Table
 from alignment.contracts import Array, Indices
 from alignment.scores import Evidence, Outcome
-from alignment.statistics import summarise
+from alignment.statistics import how_often, summarise
 from benchmarks.ceilings import ceiled
 
 CEILED_RULE = "raw/ceiling"
@@ -84,8 +84,8 @@ def outcome_of(
     sizes = [len(condition.stimulus_ids) for condition in table.conditions]
     once = [np.ones((1, size)) for size in sizes]
     groups = measure.clusters or [np.arange(size) for size in sizes]
-    weights = [_multinomial(int(group.max()) + 1, n_bootstrap, rng)[:, group] for group in groups]
-    counts = _multinomial(len(table.subjects), n_bootstrap, rng)
+    weights = [how_often(int(group.max()) + 1, n_bootstrap, rng)[:, group] for group in groups]
+    counts = how_often(len(table.subjects), n_bootstrap, rng)
     cells = measure.model(once)
     raw, draws = _three_ways(cells, measure.model(weights), counts)
     raw_error, raw_interval = summarise(raw, draws)
@@ -122,10 +122,6 @@ def outcome_of(
         details=details,
         evidence=Evidence(pairing="", raw=draws, headline=headline, by_unit=per_subject),
     )
-
-
-def _multinomial(n: int, n_draws: int, rng: np.random.Generator) -> Array:
-    return rng.multinomial(n, np.full(n, 1.0 / n), size=n_draws).astype(np.float64)
 
 
 def _three_ways(fixed: Array, drawn: Array, counts: Array) -> tuple[float, Array]:

@@ -165,6 +165,11 @@ class Score:
     resampled: tuple[str, ...] = ()
     evidence: Evidence | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def fitted(self) -> bool:
+        """Whether maps were fitted on some stimuli and tested on others; see `alignment.statistics.summarise`."""
+        return self.kind == "recording" and self.n_splits > 0
+
     @classmethod
     def of(cls, outcome: Outcome, card: BenchmarkCard, metric: MetricCard, **rest: Any) -> Score:
         """Return the score of an outcome on a benchmark under a metric; `rest` are the fields that none of them has.

@@ -15,7 +15,7 @@ from alignment.gram import GRAM, Gram
 from alignment.jobs import Job, Need
 from alignment.kernels import groups_of as groups_of
 from alignment.scores import Evidence, Outcome, Score, pairing_key
-from alignment.statistics import summarise
+from alignment.statistics import ceiled_draws, summarise
 from benchmarks.ceilings import ceiled, spearman_brown
 from benchmarks.contracts import BenchmarkCard, Data, Recording
 from model_zoo.contracts import Layer
@@ -77,9 +77,7 @@ class SimilarityJob(Job):
         found = []
         for number, (target, brain) in enumerate(zip(self.targets, self.brains, strict=True)):
             gram = kept(number)
-            row_of = {stimulus_id: row for row, stimulus_id in enumerate(gram.stimulus_ids)}
-            rows = np.array([row_of[stimulus_id] for stimulus_id in target.stimulus_ids])
-            found.append(self.metric.compare(gram, rows, brain))
+            found.append(self.metric.compare(gram, gram.rows_of(target.stimulus_ids), brain))
         return tuple(found)
 
     def raw(self, measured: Measured) -> float:
@@ -260,7 +258,7 @@ def _score_of(model: str, job: SimilarityJob, layer: Layer, measured: Measured, 
         notes.append(UNRELIABLE)
     elif ceiling is not None:
         ceiled_value = ceiled(raw, ceiling, rule=rule)
-        headline = np.vectorize(partial(ceiled, rule=rule))(draws[0], draws[1])
+        headline = ceiled_draws(draws[0], draws[1], rule)
         error, interval = summarise(ceiled_value, headline)
     by_unit = contributions(raw, [each.by_neuroid for each in measured])
     units = _unit_ids(job.targets, measured)

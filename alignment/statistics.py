@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
 
 from alignment.contracts import Array, Indices
-from benchmarks.ceilings import pearson, spearman_brown
+from benchmarks.ceilings import ceiled, pearson, spearman_brown
 
 MIN_GROUPS = 5  # animals or sessions, from which on they are drawn; with fewer, intervals hold the truth too rarely
 _MOST_ACCELERATION = 0.25
@@ -144,6 +145,16 @@ def aggregate(correlations: Array) -> tuple[float, float]:
     return float(np.mean(medians)), float(np.std(medians) / np.sqrt(len(medians)))
 
 
+def how_often(n: int, n_draws: int, rng: np.random.Generator) -> Array:
+    """Return how often each of n is drawn when n are drawn with replacement, shape (n_draws, n)."""
+    return rng.multinomial(n, np.full(n, 1.0 / n), size=n_draws).astype(np.float64)
+
+
+def ceiled_draws(raw: Array, ceiling: Array, rule: str) -> Array:
+    """Return replicates of a score relative to those of its ceiling, in their common shape; see `ceiled`."""
+    return np.asarray(np.vectorize(partial(ceiled, rule=rule))(raw, ceiling))
+
+
 def resample(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.random.Generator) -> Resamples:
     """Return what every draw takes: the same for every model and layer on the same data.
 
@@ -158,10 +169,7 @@ def resample(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.ran
     n_draws : int
     rng : numpy.random.Generator
     """
-    weights = tuple(
-        rng.multinomial(rec.n_stimuli, np.full(rec.n_stimuli, 1.0 / rec.n_stimuli), size=n_draws).astype(np.float64)
-        for rec in recordings
-    )
+    weights = tuple(how_often(rec.n_stimuli, n_draws, rng) for rec in recordings)
     sizes = [rec.splits[0].recorded.shape[1] for rec in recordings]
     animals = [animal for rec in recordings for animal in rec.animals]
     sessions = np.repeat(np.arange(len(sizes)), sizes)
@@ -176,7 +184,7 @@ def resample(recordings: Sequence[PairedMeasurements], n_draws: int, rng: np.ran
 def _within_groups(groups: Indices, n_draws: int, rng: np.random.Generator) -> Indices:
     """Return (n_draws, n_neuroids) neuroids, drawn from as many groups, themselves drawn with replacement."""
     n_groups, n_neuroids = int(groups.max()) + 1, len(groups)
-    often = rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=n_draws)
+    often = how_often(n_groups, n_draws, rng).astype(np.intp)
     chosen = np.empty((n_draws, n_neuroids), dtype=np.intp)
     for draw, counts in enumerate(often[:, groups]):  # a neuroid is as likely as its group was drawn often
         chosen[draw] = np.repeat(np.arange(n_neuroids), counts)[rng.integers(counts.sum(), size=n_neuroids)]

@@ -153,7 +153,7 @@ def difference(
         data_variance = own.raw_error**2 + float(np.mean([twin.raw_error**2 for twin in twins]))
         notes.append(UNPAIRED)
     else:
-        data_variance = summarise(value, replicates, fitted=own.kind == "recording" and own.n_splits > 0)[0] ** 2
+        data_variance = summarise(value, replicates, fitted=own.fitted)[0] ** 2
     seed_variance, t = 0.0, 0.0
     if len(raw) > 1:
         seed_variance = float(raw.var(ddof=1)) * (1 / len(raw) + untrained)

@@ -176,7 +176,7 @@ def quantities(scores: Mapping[str, Score], kinds: Sequence[str]) -> dict[str, l
         which = "raw" if kind == "raw" else "headline"
         draws = getattr(first.evidence, which) - getattr(second.evidence, which)
         difference = getattr(first, kind) - getattr(second, kind)
-        error, interval = summarise(difference, draws, fitted=first.n_splits > 0)
+        error, interval = summarise(difference, draws, fitted=first.fitted)
         result[f"{kind}, difference"] = [difference, error, *interval]
     return result
 

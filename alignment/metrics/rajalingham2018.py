@@ -10,8 +10,7 @@ import numpy as np
 from alignment.contracts import Array, ChoiceMetric, Indices, ModelBehaviour
 from alignment.scores import Evidence, Outcome
 from alignment.signatures import CAP, consistency, rates_of_model, rates_of_trials, signature, trials_of
-from alignment.statistics import summarise
-from benchmarks.ceilings import ceiled
+from alignment.statistics import ceiled_draws, summarise
 from benchmarks.contracts import Choices
 
 N_REPETITIONS = 10  # published scores have 2: the first two of these
@@ -74,7 +73,7 @@ def outcome(
     blocks = [weights[row : row + step] for row in range(0, len(weights), step)]
     parts = [_consistencies(name, model, halves, trials.truth, block, limit) for block in blocks]
     raw, ceiling = np.concatenate(parts, axis=2)  # (n_repetitions, 1 + n_bootstrap) each
-    relative = np.vectorize(partial(ceiled, rule=RULE))(raw, ceiling)
+    relative = ceiled_draws(raw, ceiling, RULE)
     means = [each.mean(axis=0) for each in (raw, ceiling, relative)]
     (raw_value, raw_error, raw_interval), (ceiling_value, ceiling_error, _), (value, error, interval) = (
         (float(each[0]), *summarise(float(each[0]), _images_alone(each))) for each in means
