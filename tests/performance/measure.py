@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 SESSION, LAYER, MODEL = "201025", "layer3", "torchvision/resnet18"
-ALL_LAYERS = ["blocks", "layer*.*.relu"]  # every candidate, and the first half of every residual block
+ALL_LAYERS = ["relu", "maxpool", "layer*.*.relu", "layer?.?", "avgpool", "fc"]  # behind every rectifier, and the head
+STEM = ["conv1", "bn1"]  # what the first rectifier is given: candidates too, together wider than all the others
+MEMORY = 18 * 10**9
 ALL_METRICS = ["pls", "ridge", "cka", "rsa-spearman"]
 SUBSET = ("layer3.1", "layer4.1", "avgpool")  # what Brain-Score is timed on, one layer at a time
 STARTED = time.perf_counter()
@@ -186,7 +188,16 @@ def ventral_run(mirror: Path, work: Path) -> Result:
 
 
 def ventral_all_layers(mirror: Path, work: Path) -> Result:
-    """`alignment.score`: every candidate layer under four metrics, nothing cached."""
+    """`alignment.score`: the layers behind every rectifier under four metrics, nothing cached."""
+    return _ventral_layers(mirror, ALL_LAYERS)
+
+
+def ventral_all_layers_and_stem(mirror: Path, work: Path) -> Result:
+    """The same with the two layers before the first rectifier."""
+    return _ventral_layers(mirror, [*STEM, *ALL_LAYERS])
+
+
+def _ventral_layers(mirror: Path, names: list[str]) -> Result:
     from alignment import score
     from alignment.reduction import Resources
 
@@ -199,11 +210,11 @@ def ventral_all_layers(mirror: Path, work: Path) -> Result:
     scores = score(
         MODEL,
         f"Cowley2023.V4-{SESSION}",
-        layers=ALL_LAYERS,
+        layers=names,
         metric=ALL_METRICS,
         seed=0,
         mirror=mirror,
-        resources=Resources(use_cache=False),
+        resources=Resources(use_cache=False, memory=MEMORY),
         progress=progress,
     )
     layers = {row.layer: row.n_features for row in scores}
@@ -309,6 +320,7 @@ MEASUREMENTS: dict[str, Callable[[Path, Path], Result]] = {
         ventral_ridge,
         ventral_run,
         ventral_all_layers,
+        ventral_all_layers_and_stem,
         bare_forward,
         bare_forward_channels_last,
         bare_forward_whole,

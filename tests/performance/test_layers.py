@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 
 pytestmark = pytest.mark.performance
 
-LAYERS = ("blocks", "layer*.*.relu")
+LAYERS = ("relu", "maxpool", "layer*.*.relu", "layer?.?", "avgpool", "fc")
 METRICS = ("pls", "ridge", "cka", "rsa-spearman")
 REPEATED = 3
 
@@ -30,6 +30,7 @@ def values(measure, write_section, tmp_path_factory) -> dict[str, Any]:
     for _ in range(REPEATED):
         bare.append(measure("bare-forward-whole", work)["seconds"])
         runs.append(measure("ventral-all-layers", work))
+    stem = measure("ventral-all-layers-and-stem", work)
     rows = measure("brainscore-per-layer", work)["rows"]
     run = sorted(runs, key=lambda each: each["seconds"])[REPEATED // 2]
     widths = np.array(list(run["layers"].values()), dtype=float)
@@ -49,6 +50,9 @@ def values(measure, write_section, tmp_path_factory) -> dict[str, Any]:
         "n_scores": len(run["scores"]),
         "bare": float(np.median(bare)),
         "run": run["seconds"],
+        "stem": stem["seconds"],
+        "stem_layers": len(stem["layers"]),
+        "stem_features": float(sum(stem["layers"].values())),
         "stage": {
             "forward": done["forward pass"],
             "gram": done["layers"] - done["forward pass"],
