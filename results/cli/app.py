@@ -77,14 +77,14 @@ app.command("compare", epilog=COMPARE_EXAMPLES)(compare)
 app.command("layers", epilog=LAYERS_EXAMPLES)(layers)
 app.command(
     "describe",
-    epilog=console.examples("ventral describe torchvision/resnet18", "ventral describe timm/convnext_tiny --json"),
+    epilog=console.examples("ventral describe torchvision/resnet18", "ventral describe timm/convnext_tiny --json -"),
 )(describe)
 app.add_typer(listing.app, name="list")
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 app.command("simulate", epilog=SIMULATE_EXAMPLES)(simulate)
 app.command("verify", epilog=VERIFY_EXAMPLES)(verify)
-app.command("doctor", epilog=console.examples("ventral doctor", "ventral doctor --json"))(doctor.doctor)
+app.command("doctor", epilog=console.examples("ventral doctor", "ventral doctor --json -"))(doctor.doctor)
 
 
 def run() -> None:

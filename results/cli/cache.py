@@ -11,28 +11,26 @@ import typer
 from model_zoo import machine
 from model_zoo.errors import DataIntegrity, InvalidOption
 from results.cli import console
+from results.cli.options import Json
 
 app = typer.Typer(no_args_is_help=True, help="Look after kept scores and layer similarities.")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def _root() -> Path:
     return machine.home() / "cache"
 
 
-@app.command("list", epilog=console.examples("ventral cache list", "ventral cache list --json"))
-def list_entries(json: Json = False) -> None:
+@app.command("list", epilog=console.examples("ventral cache list", "ventral cache list --json -"))
+def list_entries(json: Json = None) -> None:
     """List what is kept, least recently used first."""
     from model_zoo import cache
 
     entries = cache.list_entries(_root())
-    if json:
-        rows = [
-            {"key": e.key, "path": str(e.path), "n_bytes": e.n_bytes, "last_used": e.last_used, "meta": dict(e.meta)}
-            for e in entries
-        ]
-        console.emit_json({"root": str(_root()), "entries": rows})
+    rows = [
+        {"key": e.key, "path": str(e.path), "n_bytes": e.n_bytes, "last_used": e.last_used, "meta": dict(e.meta)}
+        for e in entries
+    ]
+    if console.emit_json(json, {"root": str(_root()), "entries": rows}):
         return
     table = console.table(f"Cache in {_root()}", "key", "what", "size", "last used", right=("size",))
     for entry in entries:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,11 +16,12 @@ import alignment
 from model_zoo.errors import InvalidOption
 from results import records
 from results.cli import console, options, running
+from results.cli.differences import print_comparison
 
 if TYPE_CHECKING:
+    from alignment import Score
     from alignment.averages import Aggregate
     from alignment.comparison import Comparison
-    from alignment.standings import Row
     from results.candidates import Candidate
 
 EXAMPLES = console.examples(
@@ -50,6 +50,7 @@ def compare(
     layers: Annotated[
         str, typer.Option("--layers", metavar="auto|NAME,...", help="auto commits one layer per region.")
     ] = "auto",
+    layer_map: options.LayerMap = None,
     common: Annotated[
         bool, typer.Option("--common", help="Compare on what all were scored on; else what is missing is an error.")
     ] = False,
@@ -60,12 +61,25 @@ def compare(
     aggregate: Annotated[
         str, typer.Option("--aggregate", metavar="mean|zscore|rank|all|none", help="Averages over benchmarks.")
     ] = "all",
-    seed: options.Seed = 0,
+    ema: options.Ema = False,
+    partial: options.Partial = False,
+    decision: options.Decision = "auto",
     device: options.Device = "cpu",
+    seed: options.Seed = 0,
+    batch_size: options.BatchSize = None,
+    threads: options.Threads = None,
+    memory: options.Memory = None,
+    scratch: options.Scratch = None,
+    scratch_dir: options.ScratchDir = None,
     mirror: options.Mirror = None,
     offline: options.Offline = False,
+    visual_degrees: options.VisualDegrees = None,
+    input_size: options.InputSize = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    interpolation: options.Interpolation = None,
     no_cache: options.NoCache = False,
-    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Everything; - for stdout.")] = None,
+    json: options.Json = None,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="One row per difference.")] = None,
     report: options.Report = None,
     plot: Annotated[
@@ -73,20 +87,41 @@ def compare(
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Compare models on the same draws of stimuli and neuroids: differences, p, ranks, and what is not told apart."""
-    from alignment.comparison import compare as compared
-    from results.candidates import chosen_scores, read_candidates
+    """Compare models on the same draws of stimuli and neuroids: differences, p, ranks, and what is not told apart.
 
-    _check_outputs(json, csv, report, plot)
+    Options about layers, weights and images apply to models given by name.
+    """
+    from alignment.comparison import compare as compared
+    from results.candidates import read_candidates
+
+    running.check_outputs({"--json": json, "--csv": csv, "--report": report, "--plot": plot})
+    _check_plot(plot)
     settings = _settings(correction, level, aggregate)
-    names = [name.strip() for name in layers.split(",")]
-    found = read_candidates(models or (), seed)
-    found = [each if each.file is None else chosen_scores(each, benchmark, metric, names) for each in found]
+    for name in metric or ():
+        alignment.get_metric(name)
+    running.check_degrees(visual_degrees)
+    overrides = running.overrides_of(input_size, mean, std, interpolation)
+    chosen = running.layers_of(layers, layer_map)
+    found = _read(read_candidates(models or (), seed), benchmark, metric, layers, common=common)
     if any(each.file is None for each in found):
-        found = _scored(
-            found, benchmark, metric, names, common=common, device=device, mirror=mirror, offline=offline,
-            use_cache=not no_cache, quiet=quiet,
-        )  # fmt: skip
+        names, metrics, wanted = _named(found, benchmark, metric, common=common, quiet=quiet)
+        running.check(names, metrics, chosen, decision, mirror, offline=offline, quiet=quiet)
+        running.check_models(each.model for each in found if each.file is None)
+        run: dict[str, Any] = {
+            "benchmark": names,
+            "metric": metrics,
+            "layers": chosen,
+            "resources": running.resources_of(
+                device, batch_size, threads, memory, scratch, scratch_dir, use_cache=not no_cache
+            ),
+            "mirror": mirror,
+            "offline": offline,
+            "visual_degrees": visual_degrees,
+            "decision": decision,
+        }
+        found = _scored(found, run, wanted, overrides, ema=ema, partial=partial, quiet=quiet)
+    else:
+        _refuse_idle(overrides, layer_map, visual_degrees)
     comparison = compared({each.label: each.scores for each in found}, common=common, seed=seed, **settings)
     provenance = {
         "command": ["ventral", *sys.argv[1:]],
@@ -97,10 +132,7 @@ def compare(
     _write(comparison, provenance, json=json, csv=csv, report=report, plot=plot, quiet=quiet)
 
 
-def _check_outputs(json: Path | None, csv: Path | None, report: Path | None, plot: Path | None) -> None:
-    for path, option in ((json, "--json"), (csv, "--csv"), (report, "--report"), (plot, "--plot")):
-        if path is not None and not (option == "--json" and path == running.STDOUT):
-            records.check_writable(path, option)
+def _check_plot(plot: Path | None) -> None:
     if plot is None:
         return
     if plot.suffix not in (*_IMAGES, ".html"):
@@ -131,25 +163,74 @@ def _settings(correction: str, level: float, aggregate: str) -> dict[str, Any]:
     return {"correction": correction, "level": level, "aggregates": kinds[aggregate]}
 
 
+def _refuse_idle(overrides: dict[str, Any], layer_map: Path | None, visual_degrees: float | None) -> None:
+    """Refuse options that would change no score, where all scores come from files."""
+    given = [f"--{name.replace('_', '-')}" for name in overrides]
+    given += ["--layer-map"] * (layer_map is not None) + ["--visual-degrees"] * (visual_degrees is not None)
+    if given:
+        raise InvalidOption(
+            f"compare {', '.join(given)}",
+            expected="a model given by its name",
+            got="files of scores only",
+            next_step="leave it out; `ventral score` has it too",
+        )
+
+
+def _read(
+    candidates: Sequence[Candidate], benchmark: list[str] | None, metric: list[str] | None, layers: str, *, common: bool
+) -> list[Candidate]:
+    """Return the candidates with those scores of their files that were asked for; what files lack is refused."""
+    from results.candidates import chosen_scores
+
+    names = [name.strip() for name in layers.split(",")]
+    found = [each if each.file is None else chosen_scores(each, benchmark, metric, names) for each in candidates]
+    lacking = []
+    for whole, each in zip(candidates, found, strict=True):
+        absent = [name for name in benchmark or () if name not in {score.benchmark for score in each.scores}]
+        if each.file is not None and ((absent and not common) or not each.scores):
+            nothing = f"none on {', '.join(absent)}" if absent else "none of them"
+            lacking.append(f"{nothing} in {each.file}, which holds {_holdings(whole.scores)}")
+    if lacking:
+        asked = [f"on {', '.join(benchmark)}"] if benchmark else []
+        asked += [f"under {', '.join(metric)}"] if metric else []
+        asked += [f"of {', '.join(names)}"] if names != ["auto"] else []
+        raise InvalidOption(
+            "compare",
+            expected=f"scores {' '.join(asked)} in every file",
+            got=", and ".join(lacking),
+            next_step="score it too, name what they hold, or pass --common to compare on what all have",
+        )
+    return found
+
+
+def _holdings(scores: Sequence[Score], most: int = 6) -> str:
+    held = list(dict.fromkeys(f"{score.benchmark} ({score.metric}, {score.layer})" for score in scores))
+    return ", ".join(held[:most]) + (f" and {len(held) - most} more" if len(held) > most else "")
+
+
+def _named(
+    found: Sequence[Candidate], benchmark: list[str] | None, metric: list[str] | None, *, common: bool, quiet: bool
+) -> tuple[list[str], list[str] | None, list[tuple[str, str]]]:
+    """Return the benchmarks and metrics that models are scored on, and which pairs of them the files hold ([]: all)."""
+    from alignment.comparison import shared_keys
+
+    held = {each.label: [(s.benchmark, s.metric) for s in each.scores] for each in found if each.file is not None}
+    wanted = shared_keys(held, common=common) if held else []
+    names = list(dict.fromkeys(name for name, _ in wanted)) or running.benchmark_names(benchmark, quiet=quiet)
+    return names, metric or sorted({name for _, name in wanted}) or None, wanted
+
+
 def _scored(
     found: Sequence[Candidate],
-    benchmark: list[str] | None,
-    metric: list[str] | None,
-    layers: list[str],
+    run: dict[str, Any],
+    wanted: Sequence[tuple[str, str]],
+    overrides: dict[str, Any],
     *,
-    common: bool,
-    device: str,
-    mirror: Path | None,
-    offline: bool,
-    use_cache: bool,
+    ema: bool,
+    partial: bool,
     quiet: bool,
 ) -> list[Candidate]:
-    """Return the candidates, those without a file scored on what was named, or on what the files hold."""
-    wanted = _held(found, benchmark, common=common)
-    names = list(dict.fromkeys(name for name, _ in wanted)) or running.benchmark_names(benchmark, quiet=quiet)
-    metrics = metric or sorted({name for _, name in wanted}) or None
-    running.check(names, metrics, "auto", mirror, offline=offline, quiet=quiet)
-    resources = running.resources_of(device, None, None, None, None, None, use_cache=use_cache)
+    """Return the candidates, those without a file scored; `run` is what `alignment.score` takes."""
     from model_zoo import load_model
 
     made = []
@@ -159,32 +240,15 @@ def _scored(
                 made.append(each)
                 continue
             bars("models", number, len(found))
-            model = load_model(each.model, weights=each.weights, seed=each.seed)
-            scores = alignment.score(
-                model, names, layers="auto" if layers == ["auto"] else layers, metric=metrics, seed=each.seed,
-                resources=resources, mirror=mirror, offline=offline, progress=bars,
+            model = load_model(
+                each.model, seed=each.seed, weights=each.weights, overrides=overrides,
+                ema=ema and each.weights is not None, partial=partial and each.weights is not None,
             )  # fmt: skip
+            scores = alignment.score(model, seed=each.seed, progress=bars, **run)
             kept = tuple(score for score in scores if not wanted or (score.benchmark, score.metric) in wanted)
             origin = {"model": each.model, "identity": model.identity, "weights": model.weights.source}
             made.append(replace(each, scores=kept, origin=origin))
     return made
-
-
-def _held(found: Sequence[Candidate], benchmark: list[str] | None, *, common: bool) -> list[tuple[str, str]]:
-    """Return what the files hold for the comparison; what they lack is refused before anything is scored."""
-    from alignment.comparison import shared_keys
-
-    held = {each.label: [(s.benchmark, s.metric) for s in each.scores] for each in found if each.file is not None}
-    for label, keys in held.items():
-        lacking = [name for name in benchmark or () if name not in {each for each, _ in keys}]
-        if lacking and not common:
-            raise InvalidOption(
-                label,
-                expected=f"scores on {', '.join(benchmark or ())}",
-                got=f"none on {', '.join(lacking)}",
-                next_step="score it on them too, or pass --common to compare on what all have",
-            )
-    return shared_keys(held, common=common) if held else []
 
 
 def _write(
@@ -199,10 +263,10 @@ def _write(
 ) -> None:
     from results import comparisons
 
-    if json == running.STDOUT:
+    if json == console.STDOUT:
         sys.stdout.write(comparisons.to_json(comparison, provenance))
     else:
-        _print(comparison)
+        print_comparison(comparison, quiet=quiet)
         if json is not None:
             records.write_atomically(json, comparisons.to_json(comparison, provenance))
     if csv is not None:
@@ -218,71 +282,6 @@ def _write(
         from results.report.comparison_image import image
 
         records.write_atomically(plot, image(comparison, plot.suffix[1:]))
-    written = [str(path) for path in (json, csv, report, plot) if path is not None and path != running.STDOUT]
+    written = [str(path) for path in (json, csv, report, plot) if path is not None and path != console.STDOUT]
     if written and not quiet:
         console.note(f"Wrote {', '.join(written)}.")
-
-
-def _print(comparison: Comparison) -> None:
-    """Print models against benchmarks, then every difference."""
-    rows = (*comparison.rows, *comparison.aggregates)
-    headings = [_heading(row) for row in rows]
-    table = console.table(f"{len(comparison.models)} models", "model", *headings)
-    for number, model in enumerate(comparison.models):
-        table.add_row(model, *(_standing(row, number) for row in rows))
-    console.out().print(table)
-    share = f"{100 * comparison.level:g} %"
-    console.say(
-        f"Value ({share} interval); rank, 1 is best (its interval); models that share a letter: not told apart."
-    )
-    columns = ("on", "first - second", "difference", f"{share} interval", "p", "p adjusted", "p stimuli", "p units")
-    table = console.table("Differences", *columns, "effect", "units for first", "verdict")
-    for row in rows:
-        for each in row.differences:
-            table.add_row(
-                _heading(row).replace("\n", ", "),
-                f"{each.first} - {each.second}" + ("" if each.paired else " (unpaired)"),
-                f"{each.value:+.3f}",
-                _interval(each.interval, ".3f"),
-                *(_p(p) for p in (each.p, each.p_adjusted, each.p_stimuli, each.p_units)),
-                "-" if each.effect_size is None else f"{each.effect_size:+.2f}",
-                "-" if each.share_of_units is None else f"{each.share_of_units:.0%}",
-                each.verdict,
-            )
-    console.out().print(table)
-    console.say(_reading(comparison))
-    for row in rows:
-        for note in row.notes:
-            console.say(f"{_heading(row).splitlines()[0]}: {note}")
-
-
-def _heading(row: Row) -> str:
-    lower = "" if row.higher_is_better or not row.metric else ", lower is better"
-    return f"{row.name}\n{row.metric}, {row.quantity}{lower}" if row.metric else row.quantity
-
-
-def _standing(row: Row, number: int) -> str:
-    each = row.standings[number]
-    if math.isnan(each.value):
-        return "undefined"
-    bounds = _interval(each.rank_interval, "g")
-    return f"{each.value:.3f} ({_interval(each.interval, '.3f')})\nrank {each.rank:g} ({bounds}) {each.groups}"
-
-
-def _interval(bounds: tuple[float, float], form: str) -> str:
-    low, high = bounds
-    return "-" if math.isnan(low) else f"{low:{form}} to {high:{form}}"
-
-
-def _p(p: float | None) -> str:
-    if p is None or math.isnan(p):
-        return "-"
-    return "<.0001" if p < 1e-4 else f"{p:.4f}"
-
-
-def _reading(comparison: Comparison) -> str:
-    adjusted = {"holm": "Holm", "bh": "Benjamini and Hochberg", "none": "not adjusted"}[comparison.correction]
-    return (
-        f"p: for other stimuli and other units; adjusted over pairs and benchmarks: {adjusted}. p stimuli, p units: "
-        "sign flips of raw scores, for these units or these stimuli alone."
-    )

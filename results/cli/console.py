@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+
+from results import records
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -17,8 +21,10 @@ if TYPE_CHECKING:
 
     from model_zoo.registry import Broken
 
-# A table that goes into a file or a pipe is not cut to 80 columns.
-_PIPED_WIDTH = 200
+STDOUT = Path("-")
+
+# What goes into a file or a pipe is as wide as its content: nothing is cut or broken.
+_PIPED_WIDTH = 100_000
 
 
 def out() -> Console:
@@ -55,9 +61,23 @@ def table(title: str, *columns: str, right: Iterable[str] = ()) -> Table:
     return made
 
 
-def emit_json(value: Any) -> None:
-    """Write strict JSON to stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+def emit_json(file: Path | None, value: Any) -> bool:
+    """Write strict JSON to the file asked for (None: nowhere); return True where it takes the table's place on stdout.
+
+    Raises
+    ------
+    InvalidOption
+        If the file cannot be written.
+    """
+    if file is None:
+        return False
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    if file == STDOUT:
+        sys.stdout.write(text)
+        return True
+    records.check_writable(file, "--json")
+    records.write_atomically(file, text)
+    return False
 
 
 def report_broken(kind: str, broken: Iterable[Broken]) -> None:
@@ -74,17 +94,25 @@ def examples(*lines: str) -> str:
 
 
 class Bars:
-    """Progress bars on stderr, one per stage, and the seconds each stage took.
+    """Progress on stderr, and the seconds each stage took: bars in a terminal, elsewhere a plain line now and then.
 
-    Call it as ``bars(stage, done, total)``. Silent when `quiet` or when stderr is not a terminal; it keeps time anyway.
+    Call it as ``bars(stage, done, total)``. Silent when `quiet`; it keeps time anyway.
+
+    Parameters
+    ----------
+    quiet : True for no sign of life.
+    pace : seconds until the first plain line, and between two of them.
     """
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, pace: tuple[float, float] = (10.0, 30.0)) -> None:
         self._quiet = quiet
+        self._pace = pace
         self._tasks: dict[str, TaskID] = {}
         self._spans: dict[str, tuple[float, float]] = {}
+        self._done: dict[str, tuple[int, int]] = {}
         self._began = time.monotonic()
         self._progress: Progress | None = None
+        self._over = threading.Event()
 
     def __enter__(self) -> Bars:
         console = err()
@@ -96,21 +124,33 @@ class Bars:
                 text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
             )
             self._progress.start()
+        elif not self._quiet:
+            threading.Thread(target=self._tell, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over.set()
         if self._progress is not None:
             self._progress.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
         self._spans[stage] = (self._spans.get(stage, (now, now))[0], now)
+        self._done = {**self._done, stage: (done, total)}
         if self._progress is not None:
             if stage not in self._tasks:
                 self._tasks[stage] = self._progress.add_task(stage, total=total)
             self._progress.update(self._tasks[stage], completed=done, total=total)
+
+    def _tell(self) -> None:
+        first, between = self._pace
+        wait = first
+        while not self._over.wait(wait):
+            open_stages = [f"{stage} {done} of {total}" for stage, (done, total) in self._done.items() if done < total]
+            note(f"{time.monotonic() - self._began:.0f} s: {', '.join(open_stages) or 'at work'}")
+            wait = between
 
     def durations(self) -> dict[str, float]:
         """Return seconds from the first to the last report of every stage, and "total" since the start."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _NONE = "-"
 
 
-def print_controls(scores: Sequence[Score], controls: Sequence[Control]) -> None:
-    """Print a table of what stands beside every score, then what a reader must know of it.
+def print_controls(scores: Sequence[Score], controls: Sequence[Control], *, quiet: bool) -> None:
+    """Print a table of what stands beside every score, then, unless `quiet`, what a reader must know of it.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ def print_controls(scores: Sequence[Score], controls: Sequence[Control]) -> None
             _NONE if chance is None else f"{chance.p:.2g}",
         )
     console.out().print(table)
+    if quiet:
+        return
     for note in dict.fromkeys(note for control in controls for note in control.notes):
         having = [control for control in controls if note in control.notes]
         where = "" if len(having) == len(controls) else ", ".join(f"{c.benchmark} {c.layer} {c.metric}" for c in having)

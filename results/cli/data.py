@@ -14,6 +14,7 @@ from benchmarks.contracts import BenchmarkCard, DataArchive, DataFile
 from model_zoo import machine
 from model_zoo.errors import DataIntegrity, DataUnavailable, InvalidOption, ResourceError
 from results.cli import console, own_data
+from results.cli.options import Json
 
 if TYPE_CHECKING:
     from benchmarks.fetch import Whereabouts
@@ -32,27 +33,27 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No bars and no remar
 @app.command(
     "list",
     epilog=console.examples(
-        "ventral data list", "ventral data list Cowley2023.V4-210325", "ventral data list --mirror /data/mirror --json"
+        "ventral data list",
+        "ventral data list Cowley2023.V4-210325",
+        "ventral data list --mirror /data/mirror --json -",
     ),
 )
 def list_files(
     names: Names = None,
     mirror: Mirror = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    json: Json = None,
 ) -> None:
     """List files: size, licence, and where they are or why they are not here. Nothing is read through or downloaded."""
     from benchmarks.fetch import data_folder, total_text, whereabouts
 
     files = _files(_cards(names))
     found = {file: whereabouts(file, mirror) for file in files}
-    if json:
-        rows = [_row(file, cards, found[file]) for file, cards in files.items()]
-        console.emit_json({"data_folder": str(data_folder()), "mirror": mirror and str(mirror), "files": rows})
+    rows = [_row(file, cards, found[file]) for file, cards in files.items()]
+    if console.emit_json(json, {"data_folder": str(data_folder()), "mirror": mirror and str(mirror), "files": rows}):
         return
     title = f"Data files; downloads in {data_folder()}, mirror {mirror or 'none'}"
     table = console.table(title, "file", "size", "licence", "benchmarks", "where", right=("size",))
-    for file, cards in files.items():
-        row = _row(file, cards, found[file])
+    for file, row in zip(files, rows, strict=True):
         licence = re.split(r"[;(]", file.licence)[0].strip()  # without its remarks, which the JSON has
         where = row["place"] if row["reason"] is None else f"missing: {row['reason']}"
         size = "-" if file.n_bytes is None else machine.format_bytes(file.n_bytes)

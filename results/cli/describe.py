@@ -8,23 +8,25 @@ from typing import Annotated
 import typer
 
 from model_zoo.machine import format_bytes
-from results.cli import console
+from results.cli import console, running
+from results.cli.options import Json
 
 
 def describe(
     model: Annotated[str, typer.Argument(help="For example torchvision/resnet18; see `ventral list models`.")],
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or mps.")] = "cpu",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images per timed forward pass.")] = 16,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    json: Json = None,
 ) -> None:
     """Measure parameters, operations, activation sizes, throughput and peak memory on this machine."""
+    running.check_models([model])
     from model_zoo import describe as measure
     from model_zoo import load_model
 
     loaded = load_model(model)
     cost = measure(loaded, device=device, batch_size=batch_size)
-    if json:
-        console.emit_json({"model": model, "preprocessing": asdict(loaded.preprocessing), **asdict(cost)})
+    found = {"model": model, "preprocessing": asdict(loaded.preprocessing), **asdict(cost)}
+    if console.emit_json(json, found):
         return
     table = console.table(f"{model}, untrained weights", "what", "value", right=("value",))
     height, width = loaded.preprocessing.input_size

@@ -16,7 +16,8 @@ from rich.markup import escape
 from model_zoo import machine
 from model_zoo.machine import format_bytes
 from results.cli import console
-from results.cli.listing import Json, Mirror
+from results.cli.listing import Mirror
+from results.cli.options import Json
 from results.cli.rooms import ROOMS, found_folder, own_folder
 from results.records import library_versions
 
@@ -38,12 +39,10 @@ class Finding:
     next_step: str = ""
 
 
-def doctor(json: Json = False, mirror: Mirror = None) -> None:
+def doctor(json: Json = None, mirror: Mirror = None) -> None:
     """Examine this installation; exit code 1 if something is wrong with it."""
     findings = examine(mirror)
-    if json:
-        console.emit_json({"findings": [asdict(finding) for finding in findings]})
-    else:
+    if not console.emit_json(json, {"findings": [asdict(finding) for finding in findings]}):
         _print(findings)
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(1)

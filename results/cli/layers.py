@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ import alignment
 from model_zoo.errors import InvalidOption
 from results import records
 from results.cli import console, options, running
-from results.report.figures import best_of, by_cell
+from results.report.figures import best_of, by_cell, number, undefined
 
 if TYPE_CHECKING:
     from alignment import Score
@@ -60,31 +61,33 @@ def layers(
     std: options.Std = None,
     interpolation: options.Interpolation = None,
     no_cache: options.NoCache = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    json: options.Json = None,
     csv: options.Csv = None,
     report: options.Report = None,
     quiet: options.Quiet = False,
 ) -> None:
     """List a model's candidate layers in execution order, or score them all in one forward pass (--score)."""
-    from model_zoo import load_model
-
+    running.check_outputs({"--json": json, "--csv": csv, "--report": report})
     overrides = running.overrides_of(input_size, mean, std, interpolation)
     if not score:
         _refuse_without_score({"--benchmark": benchmark, "--metric": metric, "--csv": csv, "--report": report}, commit)
+        running.check_models([model], weights)
+        from model_zoo import load_model
+
         loaded = load_model(model, weights=weights, seed=seed, ema=ema, partial=partial, overrides=overrides)
-        _list(loaded, all=all, json=json)
+        _list(loaded, all=all, json=json, quiet=quiet)
         return
-    for path, option in ((csv, "--csv"), (report, "--report")):
-        if path is not None:
-            records.check_writable(path, option)
-    names = running.benchmark_names(benchmark, quiet=quiet or json)
-    running.check(names, metric, "auto", mirror, offline=offline, quiet=quiet)
+    chosen = ["all"] if all else [name.strip() for name in layers.split(",")]
+    names = running.benchmark_names(benchmark, quiet=quiet)
+    running.check(names, metric, chosen, "auto", mirror, offline=offline, quiet=quiet)
     running.check_degrees(visual_degrees)
+    running.check_models([model], weights)
     resources = running.resources_of(device, batch_size, threads, memory, scratch, scratch_dir, use_cache=not no_cache)
+    from model_zoo import load_model
+
     loaded = load_model(model, weights=weights, seed=seed, ema=ema, partial=partial, overrides=overrides)
     if not quiet:
         running.introduce(loaded)
-    chosen = ["all"] if all else [name.strip() for name in layers.split(",")]
     settings: dict[str, Any] = {
         "metric": metric,
         "resources": resources,
@@ -96,9 +99,9 @@ def layers(
         scores = alignment.score(loaded, names, layers=chosen, progress=bars, **settings)
         committed = alignment.score(loaded, names, layers="auto", progress=bars, **settings) if commit else ()
     provenance = _provenance(loaded, scores, resources, seed, bars, {"layers": chosen, "metric": metric})
-    if not json:
-        _print_table(scores, committed)
-    running.write_files(scores, provenance, json=running.STDOUT if json else None, csv=csv, report=report, quiet=quiet)
+    if json != console.STDOUT:
+        _print_table(scores, committed, quiet=quiet)
+    running.write_files(scores, provenance, json=json, csv=csv, report=report, quiet=quiet)
 
 
 def _refuse_without_score(given: dict[str, Any], commit: bool) -> None:
@@ -112,13 +115,12 @@ def _refuse_without_score(given: dict[str, Any], commit: bool) -> None:
         )
 
 
-def _list(model: LoadedModel, *, all: bool, json: bool) -> None:
+def _list(model: LoadedModel, *, all: bool, json: Path | None, quiet: bool) -> None:
     from model_zoo import list_layers
 
     found = list_layers(model.module, model.preprocessing.input_size, all)
-    if json:
-        rows = [{**asdict(layer), "shape": list(layer.shape), "n_features": layer.n_features} for layer in found]
-        console.emit_json({"model": model.name, "layers": rows})
+    rows = [{**asdict(layer), "shape": list(layer.shape), "n_features": layer.n_features} for layer in found]
+    if console.emit_json(json, {"model": model.name, "layers": rows}):
         return
     right = ("order", "features")
     table = console.table(f"Layers of {model.name}", "order", "name", "kind", "shape", "features", right=right)
@@ -126,7 +128,7 @@ def _list(model: LoadedModel, *, all: bool, json: bool) -> None:
         shape = " x ".join(map(str, layer.shape))
         table.add_row(str(layer.order), layer.name, layer.kind, shape, f"{layer.n_features:,}")
     console.out().print(table)
-    if not all:
+    if not all and not quiet:
         console.note("Blocks and the modules around them; --all lists every module, --score scores them.")
 
 
@@ -148,7 +150,7 @@ def _provenance(
     )
 
 
-def _print_table(scores: Sequence[Score], committed: Sequence[Score]) -> None:
+def _print_table(scores: Sequence[Score], committed: Sequence[Score], *, quiet: bool) -> None:
     """Print layers as rows, benchmarks and metrics as columns; the highest of a column is bold."""
     by_column = by_cell(scores)
     columns = list(by_column)
@@ -167,9 +169,21 @@ def _print_table(scores: Sequence[Score], committed: Sequence[Score]) -> None:
             texts.append(f"[bold]{text}[/bold]" if column in found and found[column] is best[column] else text)
         table.add_row(layer, *texts)
     console.out().print(table)
-    console.say("Headline values, 95 % intervals. Bold: best of its column, picked on these data, so it flatters.")
+    if not quiet:
+        console.say("Headline values, 95 % intervals. Bold: best of its column, picked on these data, so it flatters.")
+        for reason, names in _undefined(scores).items():
+            console.say(f"{', '.join(names)}: {reason}.")
     for row in committed:
         console.say(f"* {row.benchmark}, {row.metric}: {row.layer} {row.layer_choice}: {_cell(row)}")
+
+
+def _undefined(scores: Sequence[Score]) -> dict[str, list[str]]:
+    """Return the layers that have no value in some column, by the reason."""
+    found: dict[str, list[str]] = {}
+    for row in scores:
+        if math.isnan(row.raw) and row.layer not in found.setdefault(undefined(row), []):
+            found[undefined(row)].append(row.layer)
+    return found
 
 
 def _unit(score: Score) -> str:
@@ -179,4 +193,4 @@ def _unit(score: Score) -> str:
 def _cell(score: Score) -> str:
     value = score.raw if score.ceiled is None else score.ceiled
     low, high = score.interval
-    return f"{value:.3f}" if math.isnan(low) else f"{value:.3f} ({low:.3f} to {high:.3f})"
+    return number(value) if math.isnan(low) else f"{value:.3f} ({low:.3f} to {high:.3f})"

@@ -18,12 +18,12 @@ from model_zoo.contracts import ModelCard
 from model_zoo.errors import InvalidOption
 from model_zoo.machine import format_bytes
 from results.cli import console
+from results.cli.options import Json
 
 app = typer.Typer(no_args_is_help=True, help="List models, benchmarks or metrics.")
 
 _REGIONS = ", ".join(get_args(Region))
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Search = Annotated[str | None, typer.Option("--search", metavar="TEXT", help="Only what contains TEXT, ignoring case.")]
 Mirror = Annotated[
     Path | None,
@@ -31,9 +31,9 @@ Mirror = Annotated[
 ]
 
 
-@app.command("models", epilog=console.examples("ventral list models", "ventral list models --search convnext --json"))
+@app.command("models", epilog=console.examples("ventral list models", "ventral list models --search convnext --json -"))
 def models(
-    json: Json = False,
+    json: Json = None,
     search: Search = None,
     all: Annotated[bool, typer.Option("--all", help="Every architecture of every family (imports torch).")] = False,
 ) -> None:
@@ -42,8 +42,7 @@ def models(
     console.report_broken("model", model_zoo.MODELS.broken)
     if search is None and not all:
         rows = [_model_row(card) for card in cards]
-        if json:
-            console.emit_json({"models": rows})
+        if console.emit_json(json, {"models": rows}):
             return
         table = console.table("Models", "name", "what", "licence", "for example")
         for row in rows:
@@ -53,8 +52,7 @@ def models(
         console.note("Find an architecture with `ventral list models --search TEXT`.")
         return
     names = [name for card in cards for name in _architectures(card) if (search or "").lower() in name.lower()]
-    if json:
-        console.emit_json({"models": [{"name": name} for name in names]})
+    if console.emit_json(json, {"models": [{"name": name} for name in names]}):
         return
     if not names:
         _note_none("model", search)
@@ -70,11 +68,11 @@ def models(
         "ventral list benchmarks",
         "ventral list benchmarks --region behaviour",
         "ventral list benchmarks --brainscore --search MajajHong",
-        "ventral list benchmarks --all --json",
+        "ventral list benchmarks --all --json -",
     ),
 )
 def list_benchmarks(
-    json: Json = False,
+    json: Json = None,
     search: Search = None,
     region: Annotated[
         str | None,
@@ -98,8 +96,7 @@ def list_benchmarks(
     )
     console.report_broken("benchmark", benchmarks.BENCHMARKS.broken)
     rows = [_benchmark_row(card, mirror) for card in cards]
-    if json:
-        console.emit_json({"benchmarks": rows})
+    if console.emit_json(json, {"benchmarks": rows}):
         return
     if not rows:
         _note_none("benchmark", search, wanted)
@@ -125,31 +122,30 @@ def list_benchmarks(
         console.note("What is missing is downloaded when it is scored, or before by `ventral data fetch NAME`.")
 
 
-@app.command("metrics", epilog=console.examples("ventral list metrics", "ventral list metrics --json"))
-def metrics(json: Json = False, search: Search = None) -> None:
+@app.command("metrics", epilog=console.examples("ventral list metrics", "ventral list metrics --json -"))
+def metrics(json: Json = None, search: Search = None) -> None:
     """List metrics: what they score, their range and direction, how a ceiling enters, what they ignore and notice."""
     cards = [card for card in alignment.list_metrics() if (search or "").lower() in card.name.lower()]
     console.report_broken("metric", alignment.METRICS.broken)
-    if json:
-        rows = [
-            {
-                "name": card.name,
-                "version": card.version,
-                "kind": card.kind,
-                "kinds": list(card.kinds),
-                "measure": card.measure,
-                "description": card.description,
-                "citation": card.citation,
-                "parameters": {key: _plain(value) for key, value in card.parameters.items()},
-                "value_range": [bound if math.isfinite(bound) else None for bound in card.value_range],
-                "higher_is_better": card.higher_is_better,
-                "ceiled_rule": card.ceiled_rule,
-                "invariant_to": list(card.invariant_to),
-                "sensitive_to": list(card.sensitive_to),
-            }
-            for card in cards
-        ]
-        console.emit_json({"metrics": rows})
+    rows = [
+        {
+            "name": card.name,
+            "version": card.version,
+            "kind": card.kind,
+            "kinds": list(card.kinds),
+            "measure": card.measure,
+            "description": card.description,
+            "citation": card.citation,
+            "parameters": {key: _plain(value) for key, value in card.parameters.items()},
+            "value_range": [bound if math.isfinite(bound) else None for bound in card.value_range],
+            "higher_is_better": card.higher_is_better,
+            "ceiled_rule": card.ceiled_rule,
+            "invariant_to": list(card.invariant_to),
+            "sensitive_to": list(card.sensitive_to),
+        }
+        for card in cards
+    ]
+    if console.emit_json(json, {"metrics": rows}):
         return
     if not cards:
         _note_none("metric", search)

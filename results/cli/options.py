@@ -21,6 +21,13 @@ Benchmarks = Annotated[
 Metrics = Annotated[
     list[str] | None, typer.Option("--metric", "-m", metavar="ID", help="Repeatable. Default: each benchmark's own.")
 ]
+LayerMap = Annotated[
+    Path | None,
+    typer.Option("--layer-map", metavar="FILE", help='Your own layers: JSON or TOML, {"V4": "layer3", ...}.'),
+]
+Decision = Annotated[
+    str, typer.Option("--decision", metavar="auto|head|readout", help="How choices are read out of the model.")
+]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or mps.")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Default: measured.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: all it may use.")]
@@ -39,6 +46,7 @@ Mean = Annotated[str | None, typer.Option("--mean", metavar="R,G,B", help="Of pi
 Std = Annotated[str | None, typer.Option("--std", metavar="R,G,B", help="Of pixels in [0, 1].")]
 Interpolation = Annotated[str | None, typer.Option("--interpolation", help="bilinear, bicubic, ...")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Everything as JSON; - for stdout.")]
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="One row per score.")]
 Report = Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Self-contained page.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No bars and no remarks.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results only: no progress, no remarks.")]

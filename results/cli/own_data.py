@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from results.cli import console
+from results.cli.options import Json
 
 if TYPE_CHECKING:
     from benchmarks.folder import Examined
@@ -17,7 +18,7 @@ NEW_EXAMPLES = console.examples(
     "ventral data new my-v4 --images ~/stimuli --region V4",
     "ventral data new my-v4 --images ~/stimuli --region V4 --from-npy counts.npy",
 )
-CHECK_EXAMPLES = console.examples("ventral data check my-v4", "ventral data check my-v4 --json")
+CHECK_EXAMPLES = console.examples("ventral data check my-v4", "ventral data check my-v4 --json -")
 INVALID = 2
 
 
@@ -67,18 +68,17 @@ def new(
 
 def check(
     folder: Folder,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bar.")] = False,
 ) -> None:
     """Name everything that is wrong with a benchmark folder; exit code 2 if there is an error."""
     from benchmarks.folder import examine_folder
 
-    with console.Bars(quiet=quiet or json) as bars:
+    with console.Bars(quiet=quiet) as bars:
         examined = examine_folder(folder, progress=bars)
     errors = [*examined.errors, *_metric_errors(examined)]
-    if json:
-        console.emit_json({**_facts(examined), "ok": not errors, "errors": errors, "remarks": list(examined.remarks)})
-    else:
+    found = {**_facts(examined), "ok": not errors, "errors": errors, "remarks": list(examined.remarks)}
+    if not console.emit_json(json, found):
         _print(examined, errors)
     if errors:
         raise typer.Exit(INVALID)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import alignment
 import benchmarks
+import model_zoo
 from model_zoo import machine
+from model_zoo.contracts import Interpolation
 from model_zoo.errors import DataUnavailable, InvalidOption
+from model_zoo.weights_file import existing_file
 from results import records
 from results.cli import console
 
@@ -21,18 +25,40 @@ if TYPE_CHECKING:
     from benchmarks import BenchmarkCard
     from model_zoo import LoadedModel
 
-STDOUT = Path("-")
+
+def check_outputs(files: Mapping[str, Path | None]) -> None:
+    """Refuse files that could not be written once the work is done; `files` are by option, "-" is stdout for --json."""
+    for option, path in files.items():
+        if path is not None and not (option == "--json" and path == console.STDOUT):
+            records.check_writable(path, option)
+
+
+def check_models(models: Iterable[str], weights: Path | None = None) -> None:
+    """Refuse unknown models and a weights file that is not there; imports torch only for names not yet known."""
+    if weights is not None:
+        existing_file(weights)
+    for name in dict.fromkeys(models):
+        model_zoo.get_model_card(name)
 
 
 def check(
-    names: Sequence[str], metric: list[str] | None, decision: str, mirror: Path | None, *, offline: bool, quiet: bool
+    names: Sequence[str],
+    metric: list[str] | None,
+    layers: Any,
+    decision: str,
+    mirror: Path | None,
+    *,
+    offline: bool,
+    quiet: bool,
 ) -> None:
     """Refuse before any work what could only fail after it, and say what will be downloaded."""
+    from alignment.layers import names_by_card
     from benchmarks.fetch import describe_missing, is_offline, missing_files
 
     cards = [benchmarks.get_benchmark(name) for name in names]
     alignment.check_decision(decision, cards)
     alignment.metrics_for(cards, metric)
+    names_by_card(layers, cards)
     missing = missing_files(cards, mirror)
     if not missing:
         return
@@ -68,6 +94,20 @@ def benchmark_names(chosen: list[str] | None, *, quiet: bool) -> list[str]:
     return [card.name for card in benchmarks.bundled_benchmarks()]
 
 
+def layers_of(text: str, layer_map: Path | None) -> str | list[str] | dict[str, Any]:
+    """Return the layers of --layers and --layer-map as `alignment.score` takes them."""
+    chosen = [name.strip() for name in text.split(",")]
+    if layer_map is None:
+        return "auto" if chosen == ["auto"] else chosen
+    if chosen != ["auto"]:
+        raise InvalidOption(
+            "--layer-map", expected="no --layers beside it", got=f"--layers {text}", next_step="leave one of them out"
+        )
+    from alignment.layers import read_layer_map
+
+    return dict(read_layer_map(layer_map))
+
+
 def resources_of(
     device: str,
     batch_size: int | None,
@@ -79,6 +119,7 @@ def resources_of(
     use_cache: bool,
 ) -> Resources:
     """Return what a run may use; a device that is not there is refused before a model is built."""
+    sizes = [None if text is None else machine.parse_bytes(text) for text in (memory, scratch)]
     from alignment.reduction import Resources
     from model_zoo.extraction import usable_device
 
@@ -87,8 +128,8 @@ def resources_of(
         device=device,
         batch_size=batch_size,
         threads=threads,
-        memory=None if memory is None else machine.parse_bytes(memory),
-        scratch=None if scratch is None else machine.parse_bytes(scratch),
+        memory=sizes[0],
+        scratch=sizes[1],
         scratch_dir=scratch_dir,
         use_cache=use_cache,
     )
@@ -106,8 +147,14 @@ def overrides_of(
         chosen["input_size"] = (int(size[0]), int(size[-1]))
     for option, text in (("mean", mean), ("std", std)):
         if text is not None:
-            chosen[option] = tuple(_numbers(f"--{option}", text, "numbers such as 0.485,0.456,0.406"))
+            expected = "three numbers such as 0.485,0.456,0.406"
+            values = _numbers(f"--{option}", text, expected)
+            if len(values) != 3 or not all(map(math.isfinite, values)) or (option == "std" and min(values) <= 0):
+                raise bad(f"--{option}", expected + (", all above 0" if option == "std" else ""), text)
+            chosen[option] = tuple(values)
     if interpolation is not None:
+        if interpolation not in get_args(Interpolation):
+            raise bad("--interpolation", f"one of {', '.join(get_args(Interpolation))}", interpolation)
         chosen["interpolation"] = interpolation
     return chosen
 
@@ -157,7 +204,7 @@ def write_files(
     quiet: bool,
 ) -> None:
     """Write the files that were asked for; JSON to stdout where its name is "-"."""
-    if json == STDOUT:
+    if json == console.STDOUT:
         sys.stdout.write(records.to_json(scores, provenance, controls))
     elif json is not None:
         records.write_atomically(json, records.to_json(scores, provenance, controls))
@@ -167,6 +214,6 @@ def write_files(
         from results.report import render
 
         records.write_atomically(report, render(scores, provenance, controls))
-    written = [str(path) for path in (json, csv, report) if path is not None and path != STDOUT]
+    written = [str(path) for path in (json, csv, report) if path is not None and path != console.STDOUT]
     if written and not quiet:
         console.note(f"Wrote {', '.join(written)}.")

@@ -6,17 +6,15 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import alignment
-from model_zoo.errors import InvalidOption
 from results import records
 from results.cli import console, options, running
 from results.cli.controls import print_controls
-from results.report.figures import no_ceiling
+from results.report.figures import SHARES, has_shares, no_ceiling, number, undefined
 
 if TYPE_CHECKING:
     from alignment import Score
@@ -42,14 +40,9 @@ def score(
     layers: Annotated[
         str, typer.Option("--layers", metavar="auto|all|NAME,...|GLOB", help="auto commits one layer per region.")
     ] = "auto",
-    layer_map: Annotated[
-        Path | None,
-        typer.Option("--layer-map", metavar="FILE", help='Your own layers: JSON or TOML, {"V4": "layer3", ...}.'),
-    ] = None,
+    layer_map: options.LayerMap = None,
     metric: options.Metrics = None,
-    decision: Annotated[
-        str, typer.Option("--decision", metavar="auto|head|readout", help="How choices are read out of the model.")
-    ] = "auto",
+    decision: options.Decision = "auto",
     official: Annotated[
         bool, typer.Option("--official", help="Let Brain-Score's own code score brainscore/... benchmarks.")
     ] = False,
@@ -71,25 +64,22 @@ def score(
     std: options.Std = None,
     interpolation: options.Interpolation = None,
     no_cache: options.NoCache = False,
-    json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Scores and provenance; - for stdout.")
-    ] = None,
+    json: options.Json = None,
     csv: options.Csv = None,
     report: options.Report = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Score a model against recordings and behaviour, one row per benchmark, with ceilings and intervals."""
-    for path, option in ((json, "--json"), (csv, "--csv"), (report, "--report")):
-        if path is not None and path != running.STDOUT:
-            records.check_writable(path, option)
+    running.check_outputs({"--json": json, "--csv": csv, "--report": report})
+    chosen = running.layers_of(layers, layer_map)
     names = running.benchmark_names(benchmark, quiet=quiet)
-    running.check(names, metric, decision, mirror, offline=offline, quiet=quiet)
+    running.check(names, metric, chosen, decision, mirror, offline=offline, quiet=quiet)
     running.check_degrees(visual_degrees)
-    chosen = _layers(layers, layer_map)
+    overrides = running.overrides_of(input_size, mean, std, interpolation)
+    running.check_models([model], weights)
     resources = running.resources_of(device, batch_size, threads, memory, scratch, scratch_dir, use_cache=not no_cache)
     from model_zoo import load_model
 
-    overrides = running.overrides_of(input_size, mean, std, interpolation)
     loaded = load_model(model, weights=weights, seed=seed, ema=ema, partial=partial, overrides=overrides)
     if not quiet:
         running.introduce(loaded)
@@ -125,28 +115,14 @@ def score(
         },
         durations=bars.durations(),
     )
-    if json != running.STDOUT:
-        _print_table(scores)
+    if json != console.STDOUT:
+        _print_table(scores, quiet=quiet)
         if controls:
-            print_controls(scores, controls)
+            print_controls(scores, controls, quiet=quiet)
     running.write_files(scores, provenance, controls, json=json, csv=csv, report=report, quiet=quiet)
 
 
-def _layers(text: str, layer_map: Path | None) -> str | list[str] | dict[str, Any]:
-    """Return the layers as `alignment.score` takes them."""
-    chosen = [name.strip() for name in text.split(",")]
-    if layer_map is None:
-        return "auto" if chosen == ["auto"] else chosen
-    if chosen != ["auto"]:
-        raise InvalidOption(
-            "--layer-map", expected="no --layers beside it", got=f"--layers {text}", next_step="leave one of them out"
-        )
-    from alignment.layers import read_layer_map
-
-    return dict(read_layer_map(layer_map))
-
-
-def _print_table(scores: Sequence[Score]) -> None:
+def _print_table(scores: Sequence[Score], *, quiet: bool) -> None:
     columns = ("region", "benchmark", "layer", "metric", "raw", "ceiling", "ceiled", "95 % interval", "stimuli", "n")
     table = console.table(scores[0].model, *columns, right=("raw", "ceiled", "stimuli", "n"))
     for row in scores:
@@ -156,16 +132,20 @@ def _print_table(scores: Sequence[Score]) -> None:
             row.benchmark,
             row.layer,
             row.metric,
-            f"{row.measure} {row.raw:.3f}",
+            f"{row.measure} {number(row.raw)}",
             no_ceiling(row) if row.ceiling is None else f"{row.ceiling:.3f}",
-            "-" if row.ceiled is None else f"{row.ceiled:.3f}",
+            "-" if row.ceiled is None else number(row.ceiled),
             "-" if math.isnan(low) else f"{low:.3f} to {high:.3f} ({row.interval_of})",
             str(row.n_stimuli),
             f"{row.n_neuroids} neuroids" if row.n_neuroids else f"{row.n_subjects} subjects",
         )
     console.out().print(table)
+    if quiet:
+        return
     for row in scores:
-        console.say(f"{row.benchmark}, {row.layer} ({row.layer_choice}): {formula(row)}{_remarks(row)}")
+        console.say(f"{row.benchmark}, {row.layer}, {row.metric} ({row.layer_choice}): {formula(row)}{_remarks(row)}")
+    if any(map(has_shares, scores)):
+        console.say(SHARES)
     for row in scores:
         if "[" in row.benchmark:
             whole = row.benchmark.partition("[")[0]
@@ -185,6 +165,8 @@ def _remarks(score: Score) -> str:
 
 def formula(score: Score) -> str:
     """Return how the headline value came about, with its numbers: "ceiled = r^2/ceiling = 0.450^2/0.820 = 0.247"."""
+    if math.isnan(score.raw):
+        return f"raw {score.measure} {undefined(score)}"
     if score.ceiling is None or score.ceiled is None:
         reason = f"; {no_ceiling(score)}" if score.ceiling is None else ""
         return f"raw {score.measure} = {score.raw:.3f}{reason}"

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json as json_format
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from results import records, verification
 from results.cli import console
-from results.cli.options import Device, Mirror, Quiet
+from results.cli.options import Device, Json, Mirror, Quiet
 from results.verification import Check, Reference, Verdict
 
 EXAMPLES = console.examples(
     "ventral verify --quick", "ventral verify --mirror path/to/data", "ventral verify --quick --json -"
 )
 _STYLES: dict[Verdict, str] = {"agrees": "green", "differs": "red", "skipped": "yellow", "not comparable": "yellow"}
-_STDOUT = Path("-")
 
 
 def verify(
@@ -30,14 +27,14 @@ def verify(
     mirror: Mirror = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch real data that are not at hand.")] = False,
     device: Device = "cpu",
-    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Every check; - for stdout.")] = None,
+    json: Json = None,
     reference: Annotated[
         Path | None, typer.Option("--reference", metavar="FILE", help="Other scores than those of this version.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Compute reference scores again and compare; exit code 1 if one differs, or none could be compared."""
-    if json is not None and json != _STDOUT:
+    if json is not None and json != console.STDOUT:
         records.check_writable(json, "--json")
     file = reference or verification.REFERENCE
     expected = verification.read(file.read_text(encoding="utf-8"), str(file))
@@ -48,26 +45,20 @@ def verify(
     groups = [group for group in expected.groups if group.quick or not quick]
     with console.Bars(quiet=quiet) as bars:
         checks = list(check(expected, groups, device=device, mirror=mirror, download=download, progress=bars))
-    text = _as_json(expected, checks)
-    if json == _STDOUT:
-        sys.stdout.write(text)
-    else:
+    if not console.emit_json(json, _content(expected, checks)):
         _print(expected, checks)
-        if json is not None:
-            records.write_atomically(json, text)
     if not verification.sound(checks):
         raise typer.Exit(1)
 
 
-def _as_json(reference: Reference, checks: Sequence[Check]) -> str:
-    content = {
+def _content(reference: Reference, checks: Sequence[Check]) -> dict[str, Any]:
+    return {
         "sound": verification.sound(checks),
         "summary": dict(Counter(each.verdict for each in checks)),
         "reference": dict(reference.made),
         "libraries": records.library_versions(),
         "checks": [asdict(each) for each in checks],
     }
-    return json_format.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def _print(reference: Reference, checks: Sequence[Check]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from alignment.comparison import Comparison
 from alignment.standings import Difference, Row
 
-__all__ = ["forest", "matrix", "render", "rows_of"]
+__all__ = ["forest", "matrix", "quantity_of", "render", "rows_of"]
 
 _INK, _GRID = "#1f2933", "#e4e7eb"
 _VALUE, _RANK = "#0b5a8a", "#b35806"
@@ -20,7 +20,12 @@ _ACROSS = 3  # matrices side by side
 def rows_of(comparison: Comparison) -> list[tuple[str, Row]]:
     """Return rows and averages with their headings."""
     named = [(f"{row.name} ({row.metric}): {row.quantity}", row) for row in comparison.rows]
-    return [*named, *((row.quantity, row) for row in comparison.aggregates)]
+    return [*named, *((quantity_of(row), row) for row in comparison.aggregates)]
+
+
+def quantity_of(row: Row) -> str:
+    """Return what the values of a row are; of ranks also which is best."""
+    return f"{row.quantity} (1 = best)" if row.quantity == "mean rank" else row.quantity
 
 
 def forest(comparison: Comparison) -> Any:

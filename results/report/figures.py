@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from alignment import Score, get_metric
+from alignment.contracts import BandedMetric, GeometryMetric
 
+SHARES = (
+    "After a layer: its share of the variance explained in held-out responses, mean over neuroids and splits. The "
+    "shares add up to the whole; noise counts as variance; below 0 the layer made predictions worse."
+)
 # Okabe and Ito's palette, distinguishable with any kind of colour vision.
 COLOURS = {"V1": "#0072B2", "V2": "#009E73", "V4": "#D55E00", "IT": "#AA4499", "behaviour": "#56606B"}
 INK, _GRID = "#1f2933", "#e4e7eb"
@@ -68,14 +73,15 @@ def headline_bars(scores: Sequence[Score]) -> Any:
     ceiled = [(math.nan,) * 3 if row.ceiled is None else (row.ceiled, *row.interval) for row in rows]
     figure.add_trace(_bars(labels, ceiled, colours), col=2, row=1)
     for row in rows:
-        if row.ceiled is None:
+        if row.ceiled is None or math.isnan(row.raw):
             reason = no_ceiling(row) if row.ceiling is None else "ceiling not above 0"
+            reason = undefined(row) if math.isnan(row.raw) else reason
             figure.add_annotation(
                 x=0.0, y=_label(row), text=reason, xref="x2", yref="y2", showarrow=False, xanchor="left",
                 font={"size": 12, "color": "#52606d"},
             )  # fmt: skip
-    lowest = min(0.0, *(value for triple in (*raw, *ceiled) for value in triple if not math.isnan(value)))
-    highest = max(1.0, *(value for triple in (*raw, *ceiled) for value in triple if not math.isnan(value)))
+    lowest = min([0.0, *(value for triple in (*raw, *ceiled) for value in triple if not math.isnan(value))])
+    highest = max([1.0, *(value for triple in (*raw, *ceiled) for value in triple if not math.isnan(value))])
     figure.update_xaxes(range=[lowest * 1.05, highest * 1.02])
     figure.update_yaxes(autorange="reversed")
     figure.update_yaxes(categoryorder="array", categoryarray=labels)
@@ -90,9 +96,31 @@ def attainable(score: Score) -> float:
 
 def no_ceiling(score: Score) -> str:
     """Return why a score has no ceiling."""
+    card = get_metric(score.metric)
+    rule = card.ceiled_rule
+    if isinstance(card, GeometryMetric) and score.kind == "recording":
+        rule = card.recording_rule
+    if rule is None:
+        return "this metric has no ceiling"
     if score.kind != "recording":
         return "no ceiling"
     return "no ceiling: only averages exist" if score.n_repeats == 1 else "no ceiling: some parts are averages"
+
+
+def undefined(score: Score) -> str:
+    """Return why a score is not a number."""
+    reasons = {"choices": "constant answers, or none that count", "distributions": "no unit has the property"}
+    return f"undefined: {reasons.get(score.kind, 'constant features, predictions or responses')}"
+
+
+def number(value: float) -> str:
+    """Return a score's value as tables show it."""
+    return "undefined" if math.isnan(value) else f"{value:.3f}"
+
+
+def has_shares(score: Score) -> bool:
+    """Return whether the details of a score are shares of layers, which `SHARES` explains."""
+    return isinstance(get_metric(score.metric), BandedMetric)
 
 
 def unit_distribution(scores: Sequence[Score]) -> Any:
@@ -153,6 +181,7 @@ def _label(row: Score) -> str:
 
 
 def styled(figure: Any, *, height: int, legend: bool = False) -> Any:
+    """Return the figure in the style of all figures of a page, `height` in pixels."""
     figure.update_layout(
         template="plotly_white",
         height=height,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from alignment import Score
-from results.report.figures import COLOURS, INK, best_of, by_cell, styled
+from results.report.figures import COLOURS, INK, best_of, by_cell, number, styled
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 
@@ -79,8 +79,8 @@ def layer_table(scores: Sequence[Score]) -> Any | None:
         for row in rows:
             line = layers.index(row.layer)
             shades[line][column] = (values[row.layer] - low) / span
-            interval = f"<sub>{row.interval[0]:.3f} to {row.interval[1]:.3f}</sub>"
-            texts[line][column] = f"{values[row.layer]:.3f}<br>{interval}"
+            interval = "" if math.isnan(row.interval[0]) else f"{row.interval[0]:.3f} to {row.interval[1]:.3f}"
+            texts[line][column] = f"{number(values[row.layer])}<br><sub>{interval}</sub>"
         line = layers.index(best_of(rows).layer)
         frame = {"x0": column - 0.48, "x1": column + 0.48, "y0": line - 0.46, "y1": line + 0.46}
         figure.add_shape(type="rect", **frame, line={"color": INK, "width": 2.5})

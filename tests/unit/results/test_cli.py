@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 
 from model_zoo import cache
 from model_zoo.errors import VentralError
-from results.cli import console
 from results.cli.app import _message, app
 from results.cli.score import formula
 
@@ -77,25 +76,25 @@ def test_help_and_listings_import_nothing_heavy():
 
 @pytest.mark.parametrize("what", ["models", "benchmarks", "metrics"])
 def test_listings_as_json_and_as_tables_name_the_same_things(what):
-    rows = json.loads(ventral("list", what, "--json").stdout)[what]
+    rows = json.loads(ventral("list", what, "--json", "-").stdout)[what]
     assert rows
     table = ventral("list", what).stdout
     assert all(row["name"] in table for row in rows)
 
 
 def test_search_finds_architectures_ignoring_case():
-    found = json.loads(ventral("list", "models", "--search", "ResNet18", "--json").stdout)["models"]
+    found = json.loads(ventral("list", "models", "--search", "ResNet18", "--json", "-").stdout)["models"]
     assert {"name": "torchvision/resnet18"} in found
     assert all("resnet18" in row["name"].lower() for row in found)
 
 
 def test_layers_come_in_order_with_shapes():
-    rows = json.loads(ventral("layers", "torchvision/resnet18", "--json").stdout)["layers"]
+    rows = json.loads(ventral("layers", "torchvision/resnet18", "--json", "-").stdout)["layers"]
     assert [row["order"] for row in rows] == sorted(row["order"] for row in rows)
     by_name = {row["name"]: row for row in rows}
     assert by_name["layer3.1"]["shape"] == [256, 14, 14]
     assert by_name["layer3.1"]["n_features"] == 256 * 14 * 14
-    everything = json.loads(ventral("layers", "torchvision/resnet18", "--all", "--json").stdout)["layers"]
+    everything = json.loads(ventral("layers", "torchvision/resnet18", "--all", "--json", "-").stdout)["layers"]
     assert len(everything) > len(rows)
 
 
@@ -111,6 +110,7 @@ def test_layers_come_in_order_with_shapes():
         (("score", *SMALL, "--mean", "a,b,c"), "numbers such as 0.485,0.456,0.406"),
         (("score", *SMALL, "--interpolation", "magic"), "expected one of nearest"),
         (("score", *SMALL, "--input-size", "0"), "pixels such as 224 or 224x192"),
+        (("score", *SMALL, "--std", "1,1,0"), "all above 0, got '1,1,0'"),
         (("score", *SMALL, "--weights", "/no/such/file.pt"), "/no/such/file.pt"),
         (("score", *SMALL, "--json", "/no/such/folder/x.json"), "create the folder"),
         (("score", *SMALL, "--device", "cuda:9"), "a device that is not available here"),
@@ -154,7 +154,9 @@ def test_version_is_the_installed_one():
 
 def test_a_full_disk_is_exit_code_2():
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*VENTRAL, "list", "metrics", "--json"], stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [*VENTRAL, "list", "metrics", "--json", "-"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
     assert done.returncode == 2
     assert "full disk" in done.stderr
     assert "Traceback" not in done.stderr
@@ -163,7 +165,7 @@ def test_a_full_disk_is_exit_code_2():
 def test_a_reader_that_goes_away_is_no_error_message():
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([*VENTRAL, "list", "metrics", "--json"], stdout=write, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run([*VENTRAL, "list", "metrics", "--json", "-"], stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert done.stderr == ""
     assert done.returncode == 1
@@ -227,7 +229,8 @@ def test_an_interrupted_run_leaves_nothing_half_written_and_exits_130(tmp_path):
     left = [path for path in Path(tmp_path).rglob("*") if path.is_file()]
     kept = cache.list_entries(tmp_path / "home" / "cache")
     assert {path.name for path in left} == {entry.path.name for entry in kept}
-    assert {entry.meta["what"] for entry in kept} <= {"list of layers"}  # whole, and nothing of the pass that was cut
+    whole = {"list of layers", "names of architectures"}  # and nothing of the pass that was cut
+    assert {entry.meta["what"] for entry in kept} <= whole
 
 
 @pytest.mark.parametrize(
@@ -257,15 +260,6 @@ def test_the_formula_shows_its_numbers(make_score):
     assert "no ceiling" in formula(make_score(ceiling=None))
 
 
-def test_bars_keep_time_even_when_silent():
-    with console.Bars(quiet=True) as bars:
-        bars("forward pass", 0, 2)
-        bars("forward pass", 2, 2)
-    durations = bars.durations()
-    assert set(durations) == {"forward pass", "total"}
-    assert 0 <= durations["forward pass"] <= durations["total"]
-
-
 def test_the_cache_can_be_listed_verified_and_pruned():
     import numpy as np
 
@@ -273,7 +267,7 @@ def test_the_cache_can_be_listed_verified_and_pruned():
 
     root = machine.home() / "cache"
     path = cache.store(root, "ab" * 32, {"k": np.eye(2)}, {"model": "mine"})
-    assert json.loads(ventral("cache", "list", "--json").stdout)["entries"][0]["meta"] == {"model": "mine"}
+    assert json.loads(ventral("cache", "list", "--json", "-").stdout)["entries"][0]["meta"] == {"model": "mine"}
     assert ventral("cache", "verify").exit_code == 0
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 0xFF

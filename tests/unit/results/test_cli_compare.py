@@ -188,7 +188,13 @@ def test_bad_input_is_refused_in_one_line(files: Mapping[str, Path], tmp_path: P
         (good, fair, "--aggregate", "median"): "mean, zscore, rank",
         (good, fair, "--plot", tmp_path / "x.gif"): ".png or .svg",
         (good, fair, "--json", tmp_path / "no" / "x.json"): "missing folder",
-        (good, fair, "-b", "Other.V1"): "no scores",
+        (good, fair, "-b", "Other.V1"): f"none on Other.V1 in {fair}, which holds Study2020.V4 (pls, layer2)",
+        (good, fair, "-m", "cka"): f"scores under cka in every file, got none of them in {good}",
+        (good, fair, "-b", "Other.V1", "--common"): "scores on Other.V1 in every file",
+        (good, fair, "-m", "plss"): "did you mean pls",
+        (good, fair, "--input-size", "32"): "compare --input-size: expected a model given by its name",
+        (good, f"{TINY}x", "-b", "Study2020.V4"): "benchmark 'Study2020.V4'",
+        (TINY, f"{TINY}x", "-b", "Simulated.V4"): f"did you mean {TINY}",
     }
     for arguments, said in cases.items():
         result = ventral("compare", *arguments)
@@ -214,8 +220,12 @@ def test_what_is_not_shared_is_named_and_common_leaves_it_out(scores_of, files: 
 def test_table_names_values_ranks_and_verdicts(files: Mapping[str, Path]):
     result = ventral("compare", *files.values())
     assert result.exit_code == 0, result.output
-    for text in ("zoo/good - zoo/fair", "zoo/good better", "not told apart", "rank 1 (1 to 1)", "mean rank", "Holm"):
+    for text in ("zoo/good - zoo/fair", "zoo/good better", "rank 1 (1 to 1)", "mean rank (1 = best)", "Holm"):
         assert text in result.stdout
+    quiet = ventral("compare", *files.values(), "-q")
+    assert "Holm" not in quiet.stdout
+    assert "zoo/good better" in quiet.stdout
+    assert len(quiet.stdout) < len(result.stdout)
 
 
 def test_json_and_csv_hold_what_was_found(scores_of, files: Mapping[str, Path], tmp_path: Path):
@@ -299,4 +309,21 @@ def test_models_and_files_are_compared_together(recording: Path, tmp_path: Path)
 def test_what_a_file_lacks_is_refused_before_a_model_is_scored(files: Mapping[str, Path]):
     result = ventral("compare", files["good"], TINY, "-b", "Study2020.V4", "-b", "Simulated.V1")
     assert result.exit_code == 2
-    assert "none on Simulated.V1" in result.stderr
+    assert "none on Simulated.V1 in" in result.stderr
+
+
+def test_models_are_run_as_ventral_score_runs_them(recording: Path, tmp_path: Path):
+    path, layers = tmp_path / "small.json", tmp_path / "layers.json"
+    layers.write_text('{"IT": "layer2"}')
+    options = ("-b", recording, "--metric", "ridge", "--input-size", "32", "--mean", "0,0,0", "--batch-size", "8", "-q")
+    scored = ventral("score", TINY, *options, "--layers", "layer2", "--json", path)
+    assert scored.exit_code == 0, scored.output
+    result = ventral(
+        "compare", f"stored={path}", TINY, *options, "--layer-map", layers, "--memory", "1GB", "--json", "-"
+    )
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.stdout)["comparison"]["rows"]
+    (difference,) = row["differences"]
+    assert (difference["value"], difference["paired"]) == (0.0, True)
+    other = ventral("compare", f"stored={path}", TINY, "-b", recording, "--layers", "layer2", "-q", "--json", "-")
+    assert json.loads(other.stdout)["comparison"]["rows"][0]["differences"][0]["value"] != 0.0

@@ -27,7 +27,7 @@ def test_the_table_shows_both_controls_and_each_note_once(make_score, capsys: py
         control_of(scores[1], chance=chance, notes=(OWN_MODULE,)),
         control_of(scores[2], notes=(OWN_MODULE, ONE_SEED)),
     ]
-    print_controls(scores, found)
+    print_controls(scores, found, quiet=False)
     printed = capsys.readouterr()
     rows = [line for line in printed.out.splitlines() if "Study2020" in line]
     assert "r 0.400" in rows[0]
@@ -42,6 +42,9 @@ def test_the_table_shows_both_controls_and_each_note_once(make_score, capsys: py
 
 def test_a_note_of_all_scores_names_none_and_an_unknown_interval_is_left_out(make_score, capsys):
     score = make_score()
-    print_controls([score], [control_of(score, notes=(OWN_MODULE,))])
+    found = [control_of(score, notes=(OWN_MODULE,))]
+    print_controls([score], found, quiet=False)
     assert capsys.readouterr().err.strip() == f"N{OWN_MODULE[1:]}."
+    print_controls([score], found, quiet=True)
+    assert capsys.readouterr().err == ""
     assert interval((float("nan"), float("nan"))) == ""

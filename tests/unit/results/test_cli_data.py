@@ -53,7 +53,7 @@ def test_every_command_explains_itself_with_examples(command: str) -> None:
 
 
 def test_the_list_says_where_files_are_and_why_not(mirror: Path) -> None:
-    rows = json.loads(ventral("list", REAL, CHOOSES_ON, "--json", "--mirror", mirror).stdout)["files"]
+    rows = json.loads(ventral("list", REAL, CHOOSES_ON, "--json", "-", "--mirror", mirror).stdout)["files"]
     files = {file.name: file for name in (REAL, CHOOSES_ON) for file in get_benchmark(name).files}
     assert [row["name"] for row in rows] == list(files)
     for row in rows:
@@ -63,7 +63,7 @@ def test_the_list_says_where_files_are_and_why_not(mirror: Path) -> None:
     own = data_folder() / rows[0]["name"]
     own.parent.mkdir(parents=True)
     own.write_bytes(b"short")
-    row = json.loads(ventral("list", REAL, "--json").stdout)["files"][0]
+    row = json.loads(ventral("list", REAL, "--json", "-").stdout)["files"][0]
     assert (row["place"], row["path"]) == ("missing", None)
     assert row["reason"] == f"{own}: 5 bytes instead of {row['n_bytes']}"
     table = said(ventral("list", REAL).stdout)
@@ -73,7 +73,7 @@ def test_the_list_says_where_files_are_and_why_not(mirror: Path) -> None:
 
 
 def test_without_names_every_file_of_every_benchmark_is_listed_once() -> None:
-    rows = json.loads(ventral("list", "--json").stdout)["files"]
+    rows = json.loads(ventral("list", "--json", "-").stdout)["files"]
     names = [row["name"] for row in rows]
     assert len(set(names)) == len(names)
     assert {file.name for file in get_benchmark("Cowley2023.V4").files} < set(names)

@@ -65,7 +65,9 @@ def test_the_layer_chosen_on_other_data_is_marked_and_need_not_be_the_best_of_th
 
 
 def test_json_goes_to_stdout_and_holds_every_layer():
-    done = ventral("layers", *SMALL, "--score", "--layers", "layer1.0,layer2.0", "-b", "Simulated.V1", "--json", "-q")
+    done = ventral(
+        "layers", *SMALL, "--score", "--layers", "layer1.0,layer2.0", "-b", "Simulated.V1", "--json", "-", "-q"
+    )
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
     assert [row["layer"] for row in found["scores"]] == ["layer1.0", "layer2.0"]

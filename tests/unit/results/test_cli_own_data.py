@@ -35,7 +35,7 @@ def test_from_pictures_and_counts_to_a_score_with_its_record(tmp_path: Path, pic
     started = ventral("data", "new", "mine", "--images", "pictures", "--region", "IT", "--from-npy", "counts.npy")
     assert started.exit_code == 0, started.stderr
     assert "read where they are, pictures" in started.stdout
-    checked = ventral("data", "check", "mine", "--json")
+    checked = ventral("data", "check", "mine", "--json", "-")
     assert checked.exit_code == 0
     facts = json.loads(checked.stdout)
     assert (facts["ok"], facts["region"], facts["n_stimuli"], facts["n_neuroids"], facts["n_repeats"]) == (
@@ -80,7 +80,7 @@ def test_what_check_names_is_what_score_refuses(tmp_path: Path, pictures: Path):
     description = (folder / "benchmark.toml").read_text().replace('region = "V4"', 'region = "V5"')
     (folder / "benchmark.toml").write_text(description)
     (pictures / "view3.png").write_bytes(b"no image")
-    checked = json.loads(ventral("data", "check", folder, "--json").stdout)
+    checked = json.loads(ventral("data", "check", folder, "--json", "-").stdout)
     assert len(checked["errors"]) == 3
     refused = ventral("score", "torchvision/resnet18", "-b", folder)
     assert refused.exit_code == 2
@@ -100,7 +100,7 @@ def test_the_default_metric_is_checked(tmp_path: Path, pictures: Path, metric: s
         text = file.read()
         file.seek(0)
         file.write(f'default_metric = "{metric}"\n{text}')
-    checked = ventral("data", "check", folder, "--json")
+    checked = ventral("data", "check", folder, "--json", "-")
     assert checked.exit_code == 2
     (error,) = json.loads(checked.stdout)["errors"]
     assert message in error

@@ -11,7 +11,7 @@ from results.cli.doctor import examine, shadows
 
 
 def test_a_healthy_installation_passes_and_says_everything_it_should(mirror):
-    result = CliRunner().invoke(app, ["doctor", "--json", "--mirror", str(mirror)])
+    result = CliRunner().invoke(app, ["doctor", "--json", "-", "--mirror", str(mirror)])
     findings = json.loads(result.stdout)["findings"]
     assert result.exit_code == 0, [finding for finding in findings if finding["state"] == "problem"]
     named = {(finding["section"], finding["name"]) for finding in findings}

@@ -25,7 +25,7 @@ def refuse_constant(name: str) -> None:
 
 
 def test_every_benchmark_of_brainscore_is_strict_json():
-    result = ventral("list", "benchmarks", "--brainscore", "--json")
+    result = ventral("list", "benchmarks", "--brainscore", "--json", "-")
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout, parse_constant=refuse_constant)["benchmarks"]
     assert [row["name"] for row in rows] == [card.name for card in brainscore_cards()]
@@ -36,7 +36,7 @@ def test_every_benchmark_of_brainscore_is_strict_json():
 
 
 def test_what_cannot_be_fetched_is_not_said_to_be_bundled():
-    rows = json.loads(ventral("list", "benchmarks", "--brainscore", "--json").stdout)["benchmarks"]
+    rows = json.loads(ventral("list", "benchmarks", "--brainscore", "--json", "-").stdout)["benchmarks"]
     assert not [row["name"] for row in rows if row["data"] == "bundled"]
     why = {row["name"]: row["why_missing"] for row in rows}
     assert {name for name, reason in why.items() if reason == "on request"} == {n for n in why if "Zerbe2026" in n}
@@ -74,7 +74,7 @@ def test_regions_are_known_in_any_case():
     assert ventral("list", "benchmarks", "--region", "v4").stdout == (
         ventral("list", "benchmarks", "--region", "V4").stdout
     )
-    rows = json.loads(ventral("list", "benchmarks", "--region", "it", "--json").stdout)["benchmarks"]
+    rows = json.loads(ventral("list", "benchmarks", "--region", "it", "--json", "-").stdout)["benchmarks"]
     assert {row["region"] for row in rows} == {"IT"}
     assert ventral("list", "benchmarks", "--region", "V5").exit_code == 2
     for text in (
