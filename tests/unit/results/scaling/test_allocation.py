@@ -1,4 +1,4 @@
-"""The division of compute: closed forms against numerical minima, published exponents, costs measured on real models."""
+"""The division of compute: closed forms against numerical minima, published exponents, costs of published models."""
 
 from __future__ import annotations
 
