@@ -85,7 +85,8 @@ class Fit:
     converged : the gradient vanished at the optimum (within tolerance, at bounds too).
     n_starts, n_best : starts tried, and how many of them ended at the optimum (within 1e-6 relative of its loss).
     flat : directions in which the loss hardly changes, in words ("e at its lower bound: no saturation can be seen").
-    scales : X0 per resource, as in `Points`.
+    scales, variables : of the resources, as in `Points`.
+    delta : where the Huber loss turns from quadratic to linear, in ln L.
     """
 
     form: str
@@ -99,6 +100,7 @@ class Fit:
     flat: tuple[str, ...] = ()
     scales: tuple[float, ...] = (1.0,)
     variables: tuple[str, ...] = ("x",)
+    delta: float = 1e-3
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,14 @@ class Bootstrap:
     by : what was drawn: "rows" (the study's way, too narrow for grouped data) or "groups".
     seed : of the draws.
     n_failed : draws that did not converge.
+    n_units : rows or groups that were drawn from; few of them make intervals wider. None if not known.
     """
 
     log: Array = field(repr=False)
     by: Resampling
     seed: int
     n_failed: int
+    n_units: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,197 @@
+"""How sure a law is: fits to resampled rows or groups, and intervals from them.
+
+Rows are the study's way. Points that were made together, by architecture or seed, go up and down together; drawing
+rows then counts the same evidence many times, and only drawing whole groups gives intervals of the stated coverage.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import ndtr
+from scipy.stats import t as student
+
+from model_zoo.errors import ShapeMismatch
+from results.scaling.contracts import Array, Bootstrap, Fit, Form, Law, Points, Resampling
+from results.scaling.fitting import CONVERGED, deltas_to, fit, row_weights
+from results.scaling.forms import get_form
+from results.scaling.solver import minimise
+
+_DELTAS = (0.03, 0.01, 0.003)
+
+
+def bootstrap(
+    fit: Fit,
+    points: Points,
+    *,
+    n_draws: int = 1000,
+    by: Resampling = "rows",
+    seed: int = 0,
+    weights: Array | None = None,
+) -> Bootstrap:
+    """Fits of the same form to resampled points.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit to all points; every draw is searched from there.
+    points : Points
+        What it was fitted to.
+    n_draws : int
+        Number of resamples.
+    by : {"rows", "groups"}
+        What is drawn, with replacement, as often as there are of them: points that stand alone, or whole groups.
+    seed : int
+        Of the draws. With 42 and rows, in the order of the published table, these are the draws of Gokce and Schrimpf
+        2024.
+    weights : array of shape (n_points,), optional
+        Those of the fit; by default `row_weights`. Not estimated anew in every draw.
+
+    Returns
+    -------
+    Bootstrap
+
+    Raises
+    ------
+    ShapeMismatch
+        Groups are to be drawn from points without groups, or from a single one; or fewer than one draw.
+
+    Notes
+    -----
+    A draw is a vector of counts that weighs the points; no row is copied. Draws begin at the fit, and where that has
+    parameters at a lower bound also away from the bound, and pass through larger deltas (`solver.minimise`): searches
+    of single draws over the whole grid find no better optimum (docs/scaling-speed.md).
+    """
+    form = get_form(fit.form)
+    weights = row_weights(form, points) if weights is None else weights
+    counts = _draws(points, n_draws, by, seed)
+    log = np.array([fit.log[name] for name in form.parameters])
+    starts = _starts(form, points, log)
+    n_units = counts.shape[1] if by == "rows" else len(set(points.groups))
+    if by == "groups":
+        members = np.unique(points.groups, return_inverse=True)[1].ravel()
+        counts = counts[:, members]
+    deltas = deltas_to(fit.delta, _DELTAS)
+    tried = [
+        minimise(form, points, counts * weights, np.broadcast_to(start, (n_draws, len(start))), deltas)
+        for start in starts
+    ]  # one per start
+    best = np.argmin([minima.loss for minima in tried], axis=0)
+    draws = np.arange(n_draws)
+    ended = np.stack([minima.log for minima in tried])[best, draws]
+    failed = np.stack([minima.gradient for minima in tried])[best, draws] > CONVERGED
+    ended = np.where(failed[:, None], np.nan, ended)
+    return Bootstrap(ended, by, seed, int(failed.sum()), n_units)
+
+
+def intervals(bootstrap: Bootstrap, form: Form, level: float = 0.95) -> dict[str, tuple[float, float]]:
+    """Intervals of every parameter, by its name in the log form and in the plain form.
+
+    Parameters
+    ----------
+    bootstrap : Bootstrap
+    form : Form
+        Of the fits.
+    level : float
+        Wanted coverage, e.g. 0.95.
+
+    Returns
+    -------
+    dict
+        (low, high) by name; both NaN where no draw converged.
+
+    Notes
+    -----
+    Percentiles of n draws from few units are too narrow: they spread as if n were n - 1 and use the normal quantile in
+    place of Student's. Levels are widened for both (the "expanded percentile interval" of Hesterberg 2015, "What
+    teachers should know about the bootstrap", section 5.3): alpha / 2 becomes Phi(-sqrt(n / (n - 1)) t), with t the
+    quantile of Student's t with n - 1 degrees of freedom and n the number of rows or groups. From hundreds of rows
+    these are the plain percentiles. Measured coverage is in docs/scaling-coverage.md.
+
+    References
+    ----------
+    Hesterberg 2015, The American Statistician 69:371.
+    """
+    tail = _tail(bootstrap.n_units, level)
+    low, high = percentiles(bootstrap, 100 * tail), percentiles(bootstrap, 100 * (1 - tail))
+    plain_low, plain_high = form.to_plain(low), form.to_plain(high)
+    found = {name: (float(low[at]), float(high[at])) for at, name in enumerate(form.parameters)}
+    return found | {name: (float(plain_low[at]), float(plain_high[at])) for at, name in enumerate(form.plain)}
+
+
+def percentiles(bootstrap: Bootstrap, percent: float) -> Array:
+    """Percentiles of the draws that converged, (n_parameters,) in the log form; the study's bounds are 2.5 and 97.5."""
+    converged = bootstrap.log[~np.isnan(bootstrap.log).any(axis=1)]
+    if not len(converged):
+        return np.full(bootstrap.log.shape[1], np.nan)
+    found: Array = np.percentile(converged, percent, axis=0)
+    return found
+
+
+def law(
+    name: str,
+    form_name: str,
+    points: Points,
+    *,
+    n_draws: int = 1000,
+    by: Resampling = "rows",
+    seed: int = 0,
+) -> Law:
+    """A fit with its bootstrap.
+
+    Parameters
+    ----------
+    name : str
+        Of the experiment.
+    form_name : str
+        One of `results.scaling.forms.FORMS`.
+    points : Points
+    n_draws : int
+        0 for a fit without a bootstrap.
+    by, seed
+        As in `bootstrap`.
+
+    Raises
+    ------
+    UnknownName
+        There is no such form.
+    ShapeMismatch
+        As in `fit` and `bootstrap`.
+    """
+    form = get_form(form_name)
+    weights = row_weights(form, points)
+    found = fit(form, points, weights=weights)
+    made = bootstrap(found, points, n_draws=n_draws, by=by, seed=seed, weights=weights) if n_draws else None
+    return Law(name, points, found, made)
+
+
+def _draws(points: Points, n_draws: int, by: Resampling, seed: int) -> Array:
+    """How often each row, or each group in sorted order, is drawn: (n_draws, n_units)."""
+    n_units = len(points.misalignment) if by == "rows" else len(set(points.groups))
+    if n_draws < 1 or n_units < 2:
+        raise ShapeMismatch(
+            f"bootstrap by {by}",
+            expected="at least one draw, from two or more",
+            got=f"{n_draws} draws from {n_units}",
+            next_step="give groups with the points, or draw rows" if by == "groups" else "ask for more draws",
+        )
+    units = np.random.default_rng(seed).integers(0, n_units, size=(n_draws, n_units))
+    flat = units + n_units * np.arange(n_draws)[:, None]
+    counts: Array = np.bincount(flat.ravel(), minlength=n_draws * n_units).reshape(n_draws, n_units).astype(float)
+    return counts
+
+
+def _starts(form: Form, points: Points, log: Array) -> list[Array]:
+    """The fit, and the fit with parameters that rest at their lower bound raised to usual values."""
+    low = np.array([bound[0] for bound in form.bounds])
+    half = np.log(0.5 * points.misalignment.min())
+    place = float(np.log10(points.x[:, 0].min()))
+    usual = {"alpha": 0.3, "beta": 0.3, "kappa": 0.3, "gamma": 1.0, "lambda10": place, "t10": place}
+    raised = np.array([usual.get(name, half) for name in form.parameters])
+    return [log] if (log > low).all() else [log, np.where(log <= low, raised, log)]
+
+
+def _tail(n_units: int | None, level: float) -> float:
+    tail = (1 - level) / 2
+    if n_units is None:
+        return tail
+    return float(ndtr(np.sqrt(n_units / (n_units - 1)) * student.ppf(tail, n_units - 1)))
