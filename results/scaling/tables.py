@@ -1,0 +1,237 @@
+"""Tables of models and their scores: a user's CSV or Parquet file, or Ventral's score files with facts about models.
+
+All tables use the column names of the published study (`results.scaling.cells.COLUMNS`), so that every experiment and
+analysis takes any table. They are read whole or not at all: what is missing, no number or there twice is an error.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model_zoo.errors import DataIntegrity, DataUnavailable, DuplicateName, InvalidOption
+from results.scaling.cells import COLUMNS, RESOURCES, checked, read_cells, refuse_duplicates
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["COLUMNS", "facts_template", "from_scores", "read_table", "read_tables"]
+
+# A backward pass costs two forward ones: the published study counts 3 flops n_samples_seen.
+TRAINING_PASSES = 3.0
+
+
+def read_tables(paths: Sequence[Path]) -> pd.DataFrame:
+    """Return the table that files make together.
+
+    Parameters
+    ----------
+    paths : tables of models and scores; or score files (JSON) beside one table of facts about their models.
+
+    Raises
+    ------
+    InvalidOption
+        None, or score files without exactly one table of facts; and as `read_table` and `from_scores`.
+    """
+    import pandas as pd
+
+    scores = [path for path in paths if path.suffix.lower() == ".json"]
+    tables = [path for path in paths if path not in scores]
+    if scores and len(tables) == 1:
+        return from_scores(scores, tables[0])
+    if scores or not tables:
+        raise InvalidOption(
+            "tables of scores",
+            expected="one or more tables, or score files (JSON) with one table of facts about their models",
+            got=f"{len(scores)} score files and {len(tables)} tables",
+            next_step=f"a table of facts has the columns model and one of {', '.join(RESOURCES)}",
+        )
+    parts = [read_table(path) for path in tables]
+    for path, part in zip(tables, parts, strict=True):
+        differing = sorted(set(part.columns) ^ set(parts[0].columns))
+        if differing:
+            raise InvalidOption(
+                f"{path} and {tables[0]}",
+                expected="the same columns in all tables",
+                got=f"{', '.join(differing)} in one of them",
+                next_step="complete or remove these columns",
+            )
+    whole = pd.concat(parts, ignore_index=True)
+    origins = [str(path) for path, part in zip(tables, parts, strict=True) for _ in range(len(part))]
+    refuse_duplicates(whole, origins, ", ".join(map(str, tables)))
+    whole.attrs = parts[0].attrs
+    return whole
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Return a user's table of models and scores.
+
+    Parameters
+    ----------
+    path : .csv (also gzipped), .tsv or .parquet file with a header: "model", "score", at least one resource of
+        "total_flops", "n_params", "n_samples_seen" and "flops", and what else is known; see `COLUMNS` for all names.
+
+    Returns
+    -------
+    DataFrame
+        Known columns under the names of `COLUMNS`, others under their own; columns without any value are left out.
+        Where it has "flops" and "n_samples_seen" but no "total_flops", that is 3 flops n_samples_seen, and
+        `.attrs["notes"]` says so.
+
+    Raises
+    ------
+    DataUnavailable, DataIntegrity
+        It is not there, or cannot be read as such a file.
+    InvalidOption
+        A required column is missing, two columns mean the same, or rows break a rule; the rows are named.
+    DuplicateName
+        A model is there twice (per region, benchmark and checkpoint).
+    MissingExtra
+        A Parquet file, and no library that reads it.
+    """
+    cells, places = read_cells(path)
+    table = checked(cells, places, str(path), required=("model_id", "score"))
+    refuse_duplicates(table, places, str(path))
+    return _completed(table)
+
+
+def from_scores(paths: Sequence[Path], facts: Path, *, metric: str | None = None) -> pd.DataFrame:
+    """Return a table of headline scores from Ventral's score files, joined with facts about the models.
+
+    Parameters
+    ----------
+    paths : JSON files that ``ventral score --json`` wrote.
+    facts : table as for `read_table`, without scores; `facts_template` writes its first columns.
+    metric : take scores of this metric only.
+
+    Returns
+    -------
+    DataFrame
+        One row per model and benchmark. "score" is the ceiled score where there is a ceiling, else the raw one, with
+        its standard error; "n_units" the features of the layer. `.attrs["unit"]` names the rules.
+
+    Raises
+    ------
+    DataUnavailable, DataIntegrity
+        A file is not there, or is no score file.
+    InvalidOption
+        Several metrics or units per region, a score of 1 or more, or models without facts.
+    DuplicateName
+        A model's score is there twice; both files are named.
+    """
+    import pandas as pd
+
+    rows = _unique(row for path in paths for row in _scores(path) if metric in (None, row["metric"]))
+    if not rows:
+        raise InvalidOption(
+            f"scores of {', '.join(map(str, paths))}",
+            expected="at least one score" + (f" of the metric {metric!r}" if metric else ""),
+            got="none",
+            next_step="check the files and the metric",
+        )
+    units = _units(rows)
+    table = _joined(pd.DataFrame(rows), facts)
+    table.attrs["unit"] = "; ".join(f"{region}: {unit}" for region, unit in units.items())
+    return table
+
+
+def facts_template(models: Iterable[str]) -> str:
+    """Return a CSV with one row per model, to be filled in for `from_scores`; columns left empty do not count."""
+    columns = ("model", "family", "architecture", "seed", "n_params", "flops", "n_samples_seen", "total_flops")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([name, *[""] * (len(columns) - 1)] for name in dict.fromkeys(models))
+    return text.getvalue()
+
+
+def _joined(rows: pd.DataFrame, facts: Path) -> pd.DataFrame:
+    """Return scores with what is known of their models."""
+    cells, places = read_cells(facts)
+    known = checked(cells, places, str(facts), required=("model_id",))
+    refuse_duplicates(known, places, str(facts))
+    clash = [name for name in ("score", "score_error", "region", "benchmark", "metric") if name in known.columns]
+    lacking = sorted(set(rows["model_id"]) - set(known["model_id"]))
+    if clash or lacking:
+        raise InvalidOption(
+            str(facts),
+            expected="facts about models, not scores" if clash else "facts about every model that was scored",
+            got=f"a column {clash[0]!r}" if clash else f"none about {', '.join(lacking)}",
+            next_step="remove it" if clash else "add a row for each, or leave out their score files",
+        )
+    origins = [f"{row.file}, {row.model_id} on {row.benchmark}" for row in rows.itertuples()]
+    kept = rows[[name for name in rows.columns if name not in (*known.columns, "file", "rule") or name == "model_id"]]
+    scored = checked(kept, origins, "scores", required=("model_id", "score"), resource=False)
+    return _completed(scored.merge(known, on="model_id", how="left", validate="many_to_one"))
+
+
+def _completed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with the compute of training, where it follows from what is known."""
+    if "total_flops" in table.columns or not {"flops", "n_samples_seen"} <= set(table.columns):
+        return table
+    table = table.assign(total_flops=TRAINING_PASSES * table["flops"] * table["n_samples_seen"])
+    table.attrs["notes"] = (f"total_flops = {TRAINING_PASSES:g} x flops x n_samples_seen (forward and backward)",)
+    return table
+
+
+def _scores(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the headline scores of a score file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = content["scores"]
+        for each in found:
+            ceiled = each["interval_of"] == "ceiled"
+            yield {
+                "model_id": each["model"],
+                "region": each["region"],
+                "benchmark": each["benchmark"],
+                "metric": each["metric"],
+                "score": each["ceiled"] if ceiled else each["raw"],
+                "score_error": each["error"],
+                "n_units": each["n_features"] or None,
+                "rule": each["ceiled_rule"] if ceiled else f"{each['measure']}, no ceiling",
+                "file": str(path),
+            }
+    except OSError as error:
+        raise DataUnavailable(
+            str(path), expected="a file that can be read", got=error.strerror or str(error), next_step="check the path"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        got = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise DataIntegrity(
+            str(path), expected="a score file of Ventral", got=got, next_step="make it with `ventral score --json`"
+        ) from error
+
+
+def _unique(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in ("model_id", "benchmark", "metric"))
+        if key in found:
+            raise DuplicateName(
+                " / ".join(key),
+                expected="one score",
+                got=f"two, in {found[key]['file']} and {row['file']}",
+                next_step="leave out one of the files",
+            )
+        found[key] = row
+    return list(found.values())
+
+
+def _units(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return the unit of the scores of each region; scores of one region must share it."""
+    found: dict[str, str] = {}
+    for row in rows:
+        unit = f"{row['metric']}, {row['rule']}"
+        if found.setdefault(row["region"], unit) != unit:
+            raise InvalidOption(
+                f"scores of {row['region']}",
+                expected="one metric and one rule for the ceiling",
+                got=f"{found[row['region']]} and {unit}",
+                next_step="choose a metric, or leave out some of the files",
+            )
+    return found
