@@ -89,7 +89,7 @@ def compare(
 ) -> None:
     """Compare models on the same draws of stimuli and neuroids: differences, p, ranks, and what is not told apart.
 
-    Options about layers, weights and images apply to models given by name.
+    --layer-map and options about weights, images and the machine apply to models given by name.
     """
     from alignment.comparison import compare as compared
     from results.candidates import read_candidates
@@ -231,7 +231,7 @@ def _scored(
     quiet: bool,
 ) -> list[Candidate]:
     """Return the candidates, those without a file scored; `run` is what `alignment.score` takes."""
-    from model_zoo import load_model
+    from model_zoo.recall import recall_model
 
     made = []
     with console.Bars(quiet=quiet) as bars:
@@ -240,9 +240,10 @@ def _scored(
                 made.append(each)
                 continue
             bars("models", number, len(found))
-            model = load_model(
+            model = recall_model(
                 each.model, seed=each.seed, weights=each.weights, overrides=overrides,
                 ema=ema and each.weights is not None, partial=partial and each.weights is not None,
+                use_cache=run["resources"].use_cache,
             )  # fmt: skip
             scores = alignment.score(model, seed=each.seed, progress=bars, **run)
             kept = tuple(score for score in scores if not wanted or (score.benchmark, score.metric) in wanted)

@@ -10,9 +10,10 @@ from alignment import Score, get_metric
 from alignment.contracts import BandedMetric, GeometryMetric
 
 SHARES = (
-    "After a layer: its share of the variance explained in held-out responses, mean over neuroids and splits. The "
-    "shares add up to the whole; noise counts as variance; below 0 the layer made predictions worse."
+    "Number after each layer of a joint fit: its share of the variance explained in held-out responses, mean over "
+    "neuroids and splits. Shares add up to the whole; noise counts as variance; below 0 the layer made predictions worse."
 )
+
 # Okabe and Ito's palette, distinguishable with any kind of colour vision.
 COLOURS = {"V1": "#0072B2", "V2": "#009E73", "V4": "#D55E00", "IT": "#AA4499", "behaviour": "#56606B"}
 INK, _GRID = "#1f2933", "#e4e7eb"
