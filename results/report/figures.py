@@ -11,7 +11,7 @@ from alignment.contracts import BandedMetric, GeometryMetric
 
 SHARES = (
     "Number after each layer of a joint fit: its share of the variance explained in held-out responses, mean over "
-    "neuroids and splits. Shares add up to the whole; noise counts as variance; below 0 the layer made predictions worse."
+    "neuroids and splits. Shares add up to the whole; noise counts as variance; below 0 a layer made predictions worse."
 )
 
 # Okabe and Ito's palette, distinguishable with any kind of colour vision.
