@@ -20,6 +20,7 @@ from benchmarks.contracts import BenchmarkCard, Data
 from benchmarks.fetch import is_offline
 from model_zoo.contracts import Layer
 from model_zoo.errors import InvalidOption
+from model_zoo.selection import select_layers
 
 OWN_LAYERS = ("choices", "official")  # kinds that find the layer themselves where the user names none
 
@@ -103,8 +104,6 @@ def choose_layers(
     LeakageError
         It would be chosen on stimuli that are scored.
     """
-    from model_zoo.layers import select_layers
-
     layers = shelf.layers()
     blocks = tuple(layer for layer in layers if layer.is_block)
     chosen: list[tuple[LayerChoice, ...]] = [()] * len(cells)

@@ -32,7 +32,7 @@ from alignment.similarities import SimilarityJob
 from alignment.statistics import aggregate, split_correlations
 from benchmarks.contracts import BenchmarkCard, Choices, Data
 from model_zoo.contracts import Layer
-from model_zoo.layers import select_layers
+from model_zoo.selection import select_layers
 
 UNDEFINED = "no chance level: the score or those of shuffled stimuli are undefined"
 STREAMED = "no chance level: this metric reads the features themselves, which every shuffle would need again"

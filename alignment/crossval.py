@@ -7,10 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from alignment.contracts import Array, BandedMetric, RegressionMetric, StreamedMetric
@@ -27,6 +26,9 @@ from benchmarks.stimuli import StimulusSet
 from model_zoo.cache import content_key
 from model_zoo.contracts import Layer
 from model_zoo.machine import n_threads
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _REVISION = "streamed-1"  # raise when the same features would be kept in another way
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,9 @@ from alignment.reduction import Arrays, Reducer, Resources, reduced, refuse_non_
 from alignment.spill import BLOCK
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
 from model_zoo.errors import ResourceError
-from model_zoo.extraction import Progress
+
+if TYPE_CHECKING:
+    from model_zoo.extraction import Progress
 
 _TILE = 2048  # rows of K that are multiplied and summed at a time
 _LOWEST, _HIGHEST = 1e-10, 1e15  # largest deviation in a block, beyond which float32 squares are out of range

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from threadpoolctl import threadpool_limits
 
@@ -20,8 +20,10 @@ from alignment.subjects import Kept, Subject
 from benchmarks.contracts import BenchmarkCard
 from benchmarks.stimuli import StimulusSet
 from model_zoo.contracts import Layer
-from model_zoo.extraction import Progress
 from model_zoo.machine import n_threads
+
+if TYPE_CHECKING:
+    from model_zoo.extraction import Progress
 
 
 @dataclass(frozen=True)

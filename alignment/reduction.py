@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,10 @@ from alignment.spill import Spill, plan_passes
 from model_zoo import cache
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
 from model_zoo.errors import DataIntegrity, ResourceError
-from model_zoo.extraction import Progress, extract, flattened
 from model_zoo.machine import disk_free_bytes, home, memory_available_bytes
+
+if TYPE_CHECKING:
+    from model_zoo.extraction import Progress
 
 _DEFAULT_MEMORY = 4 * 10**9  # beyond this features go to disk, which costs little
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -159,6 +161,8 @@ def _compute(
     resources: Resources,
     progress: Progress | None,
 ) -> None:
+    from model_zoo.extraction import extract, flattened
+
     n_stimuli = len(stimuli.ids)
     memory = resources.memory if resources.memory is not None else min(_DEFAULT_MEMORY, memory_available_bytes() // 2)
     scratch = resources.scratch if resources.scratch is not None else disk_free_bytes(work) // 2

@@ -6,20 +6,14 @@ metric, the layers. Where a part of it cannot be known, nothing is read and noth
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import json
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 
 from alignment.contracts import MetricCard
 from alignment.jobs import Run
@@ -32,14 +26,10 @@ from benchmarks.fetch import digest
 from model_zoo import cache as store
 from model_zoo.contracts import Layer
 from model_zoo.machine import home
+from model_zoo.revision import code_revision, library_versions
 
 ROOMS = ("model_zoo", "benchmarks", "alignment")
-LIBRARIES = (
-    *("numpy", "scipy", "scikit-learn", "pandas", "xarray", "pillow", "torch", "torchvision", "timm"),
-    *("brainscore-vision", "brainscore-core"),
-)
 _IN_MEMORY = "module in memory"  # source of the weights of a network whose code nobody can identify
-_LOADED = time.time()
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -62,7 +52,7 @@ class Shelf:
     def of(cls, run: Run) -> Shelf:
         """Return what is kept for a run; nothing where it uses no cache, or where its model or code is not known."""
         model = identity_of_subject(run.subject) if run.resources.use_cache else None
-        revision = None if model is None else code_revision()
+        revision = None if model is None else code_revision(ROOMS)
         if model is None or revision is None:
             return cls(run.subject, None)
         device = run.resources.device.partition(":")[0]
@@ -141,22 +131,6 @@ class Shelf:
         store.store(home() / "cache", key, packed, {"model": self.subject.name, **meta})
 
 
-def code_revision() -> str | None:
-    """Return the sha256 of all files of the rooms that make a score; None if one is younger than this process.
-
-    What a process runs is what it read when it started: where a file was edited since, it cannot say which code its
-    numbers come from.
-    """
-    files = _files()
-    changed = max(max(status.st_mtime, status.st_ctime) for status in (path.stat() for path in files))
-    return _revision(files) if changed < _started() else None
-
-
-def library_versions() -> tuple[tuple[str, str | None], ...]:
-    """Return the installed versions of the libraries that shape a number, None for those that are not there."""
-    return tuple((name, _version(name)) for name in LIBRARIES)
-
-
 def identity_of_subject(subject: Subject) -> tuple[object, ...] | None:
     """Return what tells a model's numbers from another's, or None where its code cannot be identified."""
     if isinstance(subject, PrecomputedFeatures):
@@ -184,48 +158,23 @@ def identity_of_card(card: BenchmarkCard) -> str | None:
 
 def identity_of_metric(metric: MetricCard) -> str | None:
     """Return all that a metric declares; None where its code is not in the rooms, or its parameters are not plain."""
-    values = {each.name: getattr(metric, each.name) for each in fields(metric) if each.name != "parameters"}
-    if not all(_is_ours(value) for value in values.values() if callable(value)):
-        return None
-    declared = [(name, value) for name, value in values.items() if not callable(value)]
+    values = [(each.name, getattr(metric, each.name)) for each in fields(metric) if each.name != "parameters"]
     try:
+        declared = [(name, _stated(value)) for name, value in values]
         return store.content_key(*declared, json.dumps(dict(metric.parameters), sort_keys=True, default=_plain))
     except TypeError:
         return None
 
 
-@cache
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _files() -> tuple[Path, ...]:
-    found = []
-    for room in ROOMS:
-        spec = importlib.util.find_spec(room)
-        assert spec is not None
-        assert spec.submodule_search_locations is not None
-        for folder in map(Path, spec.submodule_search_locations):
-            found += [path for path in folder.rglob("*") if path.suffix != ".pyc" and path.is_file()]
-    return tuple(sorted(found))
-
-
-@cache
-def _revision(files: tuple[Path, ...]) -> str:
-    sha256 = hashlib.sha256()
-    for path in files:
-        content = path.read_bytes()
-        sha256.update(f"{path.parent.name}/{path.name} {len(content)}\0".encode() + content)
-    return sha256.hexdigest()
-
-
-@cache
-def _started() -> float:
-    """Return when this process began to read code, in s since the epoch; a forked one has that of its parent."""
-    return min(_LOADED, psutil.Process().create_time())
+def _stated(value: object) -> object:
+    """Return what a value says in the same words in every process: of functions only that they are ours."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return [(each.name, _stated(getattr(value, each.name))) for each in fields(value)]
+    if not callable(value):
+        return value
+    if not _is_ours(value):
+        raise TypeError(f"{value} is no code of the rooms")
+    return "ours"
 
 
 def _is_ours(function: object) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
 from alignment.contracts import Array, Floats, Indices
@@ -177,6 +176,8 @@ class OneToOne:
 
     def add(self, block: Floats, start: int) -> None:
         """Match anew where a feature of the block improves the matching."""
+        from scipy.optimize import linear_sum_assignment
+
         for number, r in enumerate(self._correlations.of(block)):
             allowed = np.where(np.isnan(r), self._none, r)
             useful = np.flatnonzero((allowed > prices(self._held[number])[:, None] + TIE).any(axis=0))

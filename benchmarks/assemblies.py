@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-import xarray as xr
 
 from model_zoo.errors import DataIntegrity, ShapeMismatch
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
 
 Array = npt.NDArray[np.float64]
 
@@ -61,6 +64,9 @@ def make_assembly(
     >>> average_repetitions(assembly).values.tolist()
     [[2.0]]
     """
+    import pandas as pd
+    import xarray as xr
+
     array = np.array(values, dtype=np.float64)
     if array.ndim != 2 or array.shape != (len(stimulus_ids), len(neuroid_ids)):
         raise ShapeMismatch(
@@ -105,6 +111,9 @@ def average_repetitions(assembly: xr.DataArray) -> xr.DataArray:
     Brain-Score's ``average_repetition`` sorts the rows, and cross-validation splits refer to rows: for the same splits
     give both the same row order.
     """
+    import pandas as pd
+    import xarray as xr
+
     repeats, ids = to_repeats(assembly)
     codes, _ = pd.factorize(assembly["stimulus_id"].values)
     first = np.unique(codes, return_index=True)[1]
@@ -143,6 +152,8 @@ def to_repeats(assembly: xr.DataArray) -> tuple[Array, tuple[str, ...]]:
         presentation.
     stimulus_ids : tuple of n_stimuli str
     """
+    import pandas as pd
+
     codes, ids = pd.factorize(assembly["stimulus_id"].values)
     numbers, slots = np.unique(assembly["repetition"].values, return_inverse=True)
     repeats = np.full((len(ids), len(numbers), assembly.sizes["neuroid"]), np.nan)

@@ -13,14 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from PIL import Image
 
 from model_zoo.errors import DataIntegrity, DataUnavailable, InvalidOption, UnknownName
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -312,17 +314,19 @@ def from_archive(
 def _build(
     sources: Mapping[str, ImageSource], visual_degrees: float, columns: Mapping[str, Sequence[object]] | None
 ) -> StimulusSet:
-    index = pd.Index(list(sources), name="stimulus_id", dtype=object)
     data = {name: list(values) for name, values in (columns or {}).items()}
     for name, values in data.items():
-        if len(values) != len(index):
+        if len(values) != len(sources):
             raise DataIntegrity(
                 f"stimulus column {name!r}",
-                expected=f"{len(index)} values, one per stimulus",
+                expected=f"{len(sources)} values, one per stimulus",
                 got=str(len(values)),
                 next_step="give one value per stimulus",
             )
-    return StimulusSet(pd.DataFrame(data, index=index), sources, float(visual_degrees))
+    from pandas import DataFrame, Index
+
+    table = DataFrame(data, index=Index(list(sources), name="stimulus_id", dtype=object))
+    return StimulusSet(table, sources, float(visual_degrees))
 
 
 def _check_degrees(degrees: float) -> None:
@@ -368,10 +372,7 @@ def _place(image: Image.Image, ratio: float, stimulus_id: str) -> Image.Image:
     width, height = (int(side) for side in np.round(ratio * np.array(image.size)))
     if not (width and height):
         raise InvalidOption(
-            f"stimulus {stimulus_id!r}",
-            expected="a crop of at least one pixel",
-            got="none",
-            next_step="use wider degrees",
+            f"stimulus {stimulus_id!r}", expected="one pixel of it or more", got="none", next_step="use wider degrees"
         )
     if ratio >= 1:
         left, upper = (int(side) for side in np.round((np.array([width, height]) - image.size) / 2))

@@ -1,4 +1,4 @@
-"""Where a model's activations can be read: listing layers, choosing among them, tapping them in a forward pass."""
+"""Where a model's activations can be read: listing layers, and tapping them in a forward pass."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -57,38 +56,6 @@ def list_layers(module: nn.Module, input_size: tuple[int, int], all_modules: boo
         for order, (name, shape) in enumerate(shapes.items())
     )
     return layers if all_modules else tuple(layer for layer in layers if layer.is_block)
-
-
-def select_layers(spec: Sequence[str], layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Return the layers that `spec` names, each once, in execution order.
-
-    Parameters
-    ----------
-    spec : exact names, glob patterns ("features.*"), "auto" or "blocks" for the candidates, "all" for every layer.
-    layers : what can be chosen: ``list_layers(..., all_modules=True)``.
-
-    Raises
-    ------
-    UnknownName
-        If an entry of `spec` matches no layer; names the nearest ones.
-    """
-    chosen: set[str] = set()
-    for entry in spec:
-        found = {layer.name for layer in layers if _matches(entry, layer)}
-        if not found:
-            near = [layer.name for layer in layers]
-            raise UnknownName("layer", entry, near, hint="see `ventral layers MODEL --all`")
-        chosen |= found
-    return tuple(layer for layer in layers if layer.name in chosen)
-
-
-def _matches(entry: str, layer: Layer) -> bool:
-    if entry == layer.name or entry == "all":
-        return True
-    if entry in ("auto", "blocks"):
-        return layer.is_block
-    # Brackets are part of layer names, never a character class.
-    return fnmatchcase(layer.name, entry.replace("[", "[[]"))
 
 
 class Taps:

@@ -56,6 +56,19 @@ def n_threads(root: Path = _ROOT) -> int:
     return max(1, min([granted, *(math.ceil(quota) for quota in _cpu_quotas(root))]))
 
 
+def check_device(name: str) -> None:
+    """Refuse a device that is not there: the processor always is, others torch is asked for.
+
+    Raises
+    ------
+    InvalidOption
+    """
+    if name != "cpu":
+        from model_zoo.extraction import usable_device
+
+        usable_device(name)
+
+
 def home() -> Path:
     """Return Ventral's folder for caches and downloads: $VENTRAL_HOME, else the platform's cache folder."""
     chosen = os.environ.get("VENTRAL_HOME")

@@ -274,7 +274,8 @@ def vgg16(mirror: Path, work: Path) -> Result:
     from alignment.gram import gram_matrices
     from alignment.linear_maps import ridge
     from alignment.reduction import Resources
-    from model_zoo.layers import list_layers, select_layers
+    from model_zoo.layers import list_layers
+    from model_zoo.selection import select_layers
     from model_zoo.sources import load_model
 
     stimuli, target = _stimuli_and_responses(mirror)

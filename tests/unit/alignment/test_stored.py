@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from torch import nn
 import alignment
 import alignment.cells
 import alignment.stored
+import model_zoo.revision
 from alignment import get_metric, score
 from alignment.jobs import Run
 from alignment.reduction import Resources
@@ -30,7 +34,7 @@ from model_zoo.machine import home
 @pytest.fixture(autouse=True)
 def _code_is_at_rest(monkeypatch: pytest.MonkeyPatch):
     """Whoever edits a file while these tests run does not turn the cache off."""
-    monkeypatch.setattr(alignment.stored, "_started", lambda: float("inf"))
+    monkeypatch.setattr(model_zoo.revision, "_started", lambda: float("inf"))
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +162,32 @@ def test_code_from_elsewhere_is_not_identified():
     assert identity_of_metric(replace(metric, predict=lambda *_: np.zeros(0))) is None
     assert identity_of_metric(replace(metric, parameters={"alpha": object()})) is None
     assert identity_of_card(replace(card, bundled=False)) is None  # files that its card does not name
+
+
+def test_metrics_and_benchmarks_are_called_alike_in_every_process():
+    code = """
+from alignment import list_metrics
+from alignment.stored import identity_of_card, identity_of_metric
+from benchmarks import list_benchmarks
+print([identity_of_metric(each) for each in list_metrics()], [identity_of_card(each) for each in list_benchmarks()])
+"""
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1
+    assert b"None" not in said.pop()
+
+
+def test_functions_within_what_a_metric_declares_must_be_ours():
+    metric = get_metric("rsa-spearman")
+    assert identity_of_metric(metric) is not None
+    foreign = replace(metric.expansion, compare=lambda *_: (0.0, np.zeros(0), np.zeros(0)))
+    assert identity_of_metric(replace(metric, expansion=foreign)) is None
+    fewer = replace(metric.expansion, most_groups=7)
+    assert identity_of_metric(replace(metric, expansion=fewer)) != identity_of_metric(metric)
 
 
 def test_files_identify_a_benchmark_by_their_digests():

@@ -8,7 +8,8 @@ from torch import nn
 from torchvision.models.efficientnet import FusedMBConv, FusedMBConvConfig
 
 from model_zoo.errors import InvalidOption, ShapeMismatch, UnknownName
-from model_zoo.layers import Taps, list_layers, select_layers
+from model_zoo.layers import Taps, list_layers
+from model_zoo.selection import select_layers
 
 
 class Branches(nn.Module):
