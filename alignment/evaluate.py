@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
@@ -22,8 +22,11 @@ from benchmarks import bundled_benchmarks, get_benchmark
 from benchmarks.brainscore import as_official
 from model_zoo.contracts import Layer, LoadedModel
 from model_zoo.errors import InvalidOption
-from model_zoo.extraction import Progress, usable_device
-from model_zoo.machine import n_threads, reused_memory
+from model_zoo.machine import check_device, n_threads, reused_memory
+from model_zoo.recall import is_built
+
+if TYPE_CHECKING:
+    from model_zoo.extraction import Progress
 
 _FROM_GRAMS = ("recording", "geometry")
 
@@ -113,7 +116,7 @@ def score(
     check_decision(decision, cards)
     named = names_by_card(layers, cards)
     resources = resources or Resources()
-    usable_device(resources.device)
+    check_device(resources.device)
     sources = [Source(card, mirror, offline) for card in cards]
     subject = _subject(model, weights, seed)
     degrees = visual_degrees if visual_degrees is not None else subject.visual_degrees
@@ -215,9 +218,11 @@ def _subject(model: str | LoadedModel | PrecomputedFeatures, weights: str | Path
             next_step="load them with model_zoo.load_model",
         )
     if isinstance(model, LoadedModel):
-        from model_zoo.sources import identified
+        if is_built(model):
+            from model_zoo.sources import identified
 
-        return ModelSubject(identified(model))
+            model = identified(model)
+        return ModelSubject(model)
     if isinstance(model, PrecomputedFeatures):
         return model
     raise InvalidOption(

@@ -7,11 +7,10 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from alignment.contracts import Floats
 from alignment.reduction import Reducer, Resources, reduced
@@ -19,8 +18,12 @@ from alignment.spill import BLOCK
 from model_zoo import cache
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
 from model_zoo.errors import ShapeMismatch
-from model_zoo.extraction import Consumer, Progress
 from model_zoo.machine import home
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from model_zoo.extraction import Consumer, Progress
 
 Wanted = Mapping[Layer, Sequence[Reducer]]
 Kept = Callable[[Reducer, str], Any]  # (reducer, name of the layer) -> what it kept of it

@@ -112,6 +112,8 @@ class LoadedModel:
     identity : sha256 hex of weights + a preprocessed probe + architecture + code revision; the cache key's first part.
     classes : what the outputs of the classifier stand for, in order ("imagenet1k": the 1000 classes of ILSVRC 2012), or
         None where nobody says so; random weights mean no classes.
+    code_version : version of the code that defines the architecture, as `identity` holds it; drawn at random for a
+        network of your own, whose code cannot be identified.
     """
 
     name: str
@@ -123,6 +125,7 @@ class LoadedModel:
     citation: str
     visual_degrees: float | None = None
     classes: Classes | None = None
+    code_version: str = ""
 
 
 @dataclass(frozen=True)

@@ -69,16 +69,18 @@ def load_model(
         report = WeightsReport(source=f"seed {seed}", n_loaded=n_keys, n_expected=n_keys)
     module = module.eval().requires_grad_(False)
     preprocessing = _override(card.preprocessing(architecture, module), overrides or {})
+    code_version = card.code_version()
     return LoadedModel(
         name=name,
         module=module,
         preprocessing=preprocessing,
         weights=report,
-        identity=_identity(name, module, preprocessing, card.code_version()),
+        identity=_identity(name, module, preprocessing, code_version),
         licence=card.licence,
         citation=card.citation,
         visual_degrees=card.visual_degrees,
         classes=None if weights is None else _classes(module, preprocessing, report),
+        code_version=code_version,
     )
 
 
@@ -112,24 +114,25 @@ def from_module(
     preprocessing = preprocessing or Preprocessing()
     if classes is not None:
         check_classes(name, find_head(module.eval(), preprocessing.input_size))
-    n_keys = len(module.state_dict())
+    n_keys, code_version = len(module.state_dict()), uuid.uuid4().hex
     return LoadedModel(
         name=name,
         module=module.eval(),
         preprocessing=preprocessing,
         weights=WeightsReport(source="module in memory", n_loaded=n_keys, n_expected=n_keys),
-        identity=_identity(name, module, preprocessing, code_version=uuid.uuid4().hex),
+        identity=_identity(name, module, preprocessing, code_version),
         licence="not stated",
         citation="not stated",
         visual_degrees=visual_degrees,
         classes=classes,
+        code_version=code_version,
     )
 
 
 def identified(model: LoadedModel) -> LoadedModel:
     """Return the model with an identity of what it is now: its weights may have been trained since it was loaded."""
-    identity = _identity(model.name, model.module, model.preprocessing, code_version=model.identity)
-    return replace(model, identity=identity)
+    code_version = model.code_version or model.identity
+    return replace(model, identity=_identity(model.name, model.module, model.preprocessing, code_version))
 
 
 def code_revision() -> str:

@@ -83,9 +83,11 @@ def layers(
     running.check_degrees(visual_degrees)
     running.check_models([model], weights)
     resources = running.resources_of(device, batch_size, threads, memory, scratch, scratch_dir, use_cache=not no_cache)
-    from model_zoo import load_model
+    from model_zoo.recall import recall_model
 
-    loaded = load_model(model, weights=weights, seed=seed, ema=ema, partial=partial, overrides=overrides)
+    loaded = recall_model(
+        model, seed=seed, weights=weights, ema=ema, partial=partial, overrides=overrides, use_cache=not no_cache
+    )
     if not quiet:
         running.introduce(loaded)
     settings: dict[str, Any] = {

@@ -121,9 +121,8 @@ def resources_of(
     """Return what a run may use; a device that is not there is refused before a model is built."""
     sizes = [None if text is None else machine.parse_bytes(text) for text in (memory, scratch)]
     from alignment.reduction import Resources
-    from model_zoo.extraction import usable_device
 
-    usable_device(device)
+    machine.check_device(device)
     return Resources(
         device=device,
         batch_size=batch_size,

@@ -78,9 +78,11 @@ def score(
     overrides = running.overrides_of(input_size, mean, std, interpolation)
     running.check_models([model], weights)
     resources = running.resources_of(device, batch_size, threads, memory, scratch, scratch_dir, use_cache=not no_cache)
-    from model_zoo import load_model
+    from model_zoo.recall import recall_model
 
-    loaded = load_model(model, weights=weights, seed=seed, ema=ema, partial=partial, overrides=overrides)
+    loaded = recall_model(
+        model, seed=seed, weights=weights, ema=ema, partial=partial, overrides=overrides, use_cache=not no_cache
+    )
     if not quiet:
         running.introduce(loaded)
     shared: dict[str, Any] = {

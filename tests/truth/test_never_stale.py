@@ -17,13 +17,19 @@ from PIL import Image
 
 import alignment
 import alignment.stored
+import model_zoo.recall
+import model_zoo.revision
 from alignment import get_metric, score
 from alignment.subjects import PrecomputedFeatures
 from benchmarks.assemblies import make_assembly
 from benchmarks.contracts import Recording
 from benchmarks.folder import Description, write_folder
 from benchmarks.stimuli import from_arrays
-from model_zoo import load_model
+from model_zoo import cache, load_model
+from model_zoo.errors import DataIntegrity
+from model_zoo.machine import home
+from model_zoo.recall import is_built, recall_model
+from model_zoo.revision import code_revision
 
 N_STIMULI, N_NEUROIDS = 24, 3
 IDS = [f"s{number:02d}" for number in range(N_STIMULI)]
@@ -34,7 +40,7 @@ SMALL = {"input_size": 48}
 @pytest.fixture(autouse=True)
 def _code_is_at_rest(monkeypatch: pytest.MonkeyPatch):
     """Whoever edits a file while these tests run does not turn the cache off."""
-    monkeypatch.setattr(alignment.stored, "_started", lambda: float("inf"))
+    monkeypatch.setattr(model_zoo.revision, "_started", lambda: float("inf"))
 
 
 @pytest.fixture
@@ -191,15 +197,15 @@ def test_other_metric_of_the_same_name(
 
 @pytest.mark.parametrize("part", ["code_revision", "library_versions"])
 def test_other_code_or_libraries(folder: Path, before: float, part: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(alignment.stored, part, lambda: "another")
+    monkeypatch.setattr(alignment.stored, part, lambda *_: "another")
     assert ask(folder).computed
 
 
 def test_code_edited_while_this_process_runs_is_of_no_known_revision(
     folder: Path, before: float, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(alignment.stored, "_started", lambda: os.stat(alignment.stored.__file__).st_mtime - 1)
-    assert alignment.stored.code_revision() is None
+    monkeypatch.setattr(model_zoo.revision, "_started", lambda: os.stat(alignment.stored.__file__).st_mtime - 1)
+    assert code_revision(alignment.stored.ROOMS) is None
     assert ask(folder).computed
 
 
@@ -208,9 +214,9 @@ def test_an_edited_source_file_is_another_revision(tmp_path: Path, monkeypatch: 
     found = []
     for text in ("x = 1", "x = 2"):
         file.write_text(text)
-        alignment.stored._revision.cache_clear()
-        found.append(alignment.stored._revision((file,)))
-    alignment.stored._revision.cache_clear()
+        model_zoo.revision._revision.cache_clear()
+        found.append(model_zoo.revision._revision((file,)))
+    model_zoo.revision._revision.cache_clear()
     assert found[0] != found[1]
 
 
@@ -257,3 +263,96 @@ def test_a_layer_is_chosen_again_among_other_candidates(folder: Path, tmp_path: 
     ]
     assert [each.layer for each in chosen] == ["weak", "weak", "strong"]
     assert chosen[0].profile == chosen[1].profile
+
+
+@pytest.fixture
+def noted() -> str:
+    """The identity of a model that must not be taken for another, once it is certain that it would be recalled."""
+    first, again = recall_model(MODEL, overrides=SMALL), recall_model(MODEL, overrides=SMALL)
+    assert (is_built(first), is_built(again)) == (True, False)
+    return again.identity
+
+
+def test_a_recalled_model_finds_the_scores_of_the_loaded_one(folder: Path, before: float, noted: str):
+    model = recall_model(MODEL, overrides=SMALL)
+    after = ask(folder, model)
+    assert (after.raw, after.computed, is_built(model)) == (before, False, False)
+    other = ask(folder, model, layers="features.4")
+    assert (other.computed, is_built(model)) == (True, True)
+    assert other.raw == ask(folder, layers="features.4").raw
+    assert ask(folder, layers="features.4").computed is False
+
+
+def test_a_recalled_model_is_not_what_it_was_trained_to_since(folder: Path, before: float, noted: str):
+    model = recall_model(MODEL, overrides=SMALL)
+    model.module.get_parameter("features.0.weight").data[0] += 1.0
+    after = ask(folder, model)
+    assert after.computed
+    assert after.raw != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"overrides": {"input_size": 56}}, {"overrides": {**SMALL, "mean": (0.4, 0.456, 0.406)}}],
+    ids=["seed", "size", "mean"],
+)
+def test_other_options_are_another_model(noted: str, change: dict[str, object]):
+    after = recall_model(MODEL, **{"overrides": SMALL, **change})
+    assert is_built(after)
+    assert after.identity != noted
+
+
+@pytest.mark.parametrize("part", ["code_revision", "library_versions", "installed_code", "_processor"])
+def test_other_code_libraries_or_processor_are_another_model(noted: str, part: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(model_zoo.recall, part, lambda *_: "another")
+    assert is_built(recall_model(MODEL, overrides=SMALL))
+
+
+def test_nothing_is_recalled_while_code_is_edited(noted: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(model_zoo.recall, "code_revision", lambda *_: None)
+    assert is_built(recall_model(MODEL, overrides=SMALL))
+
+
+def test_other_weights_under_the_same_file_name_are_another_model(tmp_path: Path):
+    file = tmp_path / "weights.pt"
+    state = load_model(MODEL, seed=0).module.state_dict()
+    torch.save(state, file)
+    first, again = (recall_model(MODEL, weights=file) for _ in range(2))
+    assert (is_built(first), is_built(again)) == (True, False)
+    size, times = file.stat().st_size, (file.stat().st_atime_ns, file.stat().st_mtime_ns)
+    state["features.0.weight"][0, 0, 0, 0] += 1.0
+    torch.save(state, file)
+    os.utime(file, ns=times)
+    assert file.stat().st_size == size
+    after = recall_model(MODEL, weights=file)
+    assert is_built(after)
+    assert after.identity != again.identity
+    assert after.weights.sha256 != again.weights.sha256
+
+
+def test_a_weights_file_changed_before_the_model_is_built(folder: Path, tmp_path: Path):
+    file = tmp_path / "weights.pt"
+    for seed in (0, 1):
+        torch.save(load_model(MODEL, seed=seed).module.state_dict(), file)
+        model = recall_model(MODEL, weights=file, overrides=SMALL)
+    torch.save(load_model(MODEL, seed=0).module.state_dict(), file)
+    old = recall_model(MODEL, weights=file, overrides=SMALL)
+    assert not is_built(old)
+    torch.save(model.module.state_dict(), file)
+    with pytest.raises(DataIntegrity, match="identity noted when it was last built"):
+        ask(folder, old)
+
+
+def test_a_wrong_note_is_found_when_the_model_is_built(folder: Path, noted: str):
+    (entry,) = (each for each in cache.list_entries(home() / "cache") if each.meta["what"] == "description of a model")
+    content = json.loads(cache.load(home() / "cache", entry.key)["content"].tobytes())
+    wrong = json.dumps({**content, "identity": "0" * 64}).encode()
+    cache.store(home() / "cache", entry.key, {"content": np.frombuffer(wrong, np.uint8)}, entry.meta)
+    planted = recall_model(MODEL, overrides=SMALL)
+    assert planted.identity == "0" * 64
+    with pytest.raises(DataIntegrity, match="expected the identity noted when it was last built, 000000000000, got"):
+        ask(folder, planted)
+    assert [each for each in cache.list_entries(home() / "cache") if each.meta["what"] == "score"] == []
+    mended = recall_model(MODEL, overrides=SMALL)
+    assert (mended.identity, is_built(mended)) == (noted, False)
+    assert ask(folder, mended).raw == ask(folder).raw
