@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Literal
@@ -33,9 +33,10 @@ def average(kind: Aggregate, made: Sequence[tuple[Row, Replicates]], level: floa
     Notes
     -----
     Replicates of different rows are added draw by draw: rows on the same stimuli keep their dependence. Values add up,
-    so differences of means are tested like those of one row. Z-scores and ranks are computed anew in every draw, and p
-    is the share of draws that lie at least as far from their mean as 0 does: with few models and rows it moves in
-    coarse steps.
+    so differences of means are tested like those of one row. Z-scores and ranks are computed anew in every draw. p is
+    then the share of draws that differ at least as much as the models do, were both equally good in every row (given
+    their mean there), and a difference's interval reaches as far as such draws do. With few models and rows both move
+    in coarse steps, and two models in two regions are never told apart.
     """
     regions = [row.region for row, _ in made]
     weights = np.array([1.0 / regions.count(region) for region in regions]) / len(set(regions))
@@ -53,15 +54,18 @@ def average(kind: Aggregate, made: Sequence[tuple[Row, Replicates]], level: floa
     else:
         place = ranks if kind == "rank" else zscores
         mean = place(values.T) @ weights
-        moved = [place(here[:, None] + found.deviations) for here, (_, found) in zip(values, addends, strict=True)]
-        drawn = np.tensordot(weights, np.stack(moved), 1)  # (n_models, n_draws)
-        drawn += (mean - drawn.mean(axis=1))[:, None]  # near ties draws lean to one side of the estimate
-        deviations, intervals = drawn - mean[:, None], interval_of(drawn, level)
-        paired = {
-            (one, other): all(found.pairings[one] == found.pairings[other] for _, found in addends)
-            for one, other in combinations(range(len(labels)), 2)
-        }
-        differences = list(_differences_of_draws(labels, mean, drawn, paired, level))
+        found_all = [found for _, found in addends]
+
+        def redrawn(here: Array) -> Array:
+            moved = [place(each[:, None] + found.deviations) for each, found in zip(here, found_all, strict=True)]
+            return np.asarray(np.tensordot(weights, np.stack(moved), 1))  # (n_models, n_draws)
+
+        drawn = redrawn(values)
+        deviations = drawn - mean[:, None]
+        intervals = [  # near ties all draws may lie to one side of the estimate
+            (min(low, each), max(high, each)) for (low, high), each in zip(interval_of(drawn, level), mean, strict=True)
+        ]
+        differences = list(_differences_of_draws(labels, values, mean, redrawn, found_all, level))
     higher = kind != "rank"
     return Row(
         name=kind,
@@ -91,24 +95,33 @@ def zscores(values: Array) -> Array:
 
 
 def _differences_of_draws(
-    labels: Sequence[str], values: Array, drawn: Array, paired: Mapping[tuple[int, int], bool], level: float
+    labels: Sequence[str],
+    values: Array,
+    mean: Array,
+    redrawn: Callable[[Array], Array],
+    found: Sequence[Replicates],
+    level: float,
 ) -> Iterator[Difference]:
-    """Return the difference of every two models, p from how far draws lie from their mean."""
+    """Return the difference of every two models; `redrawn` gives draws (n_models, n_draws) from values by row."""
+    drawn = redrawn(values)
     for one, other in combinations(range(len(labels)), 2):
+        value = round(float(mean[one] - mean[other]), 12)  # equal ranks differ by nothing, not by rounding
         draws = drawn[one] - drawn[other]
-        value = round(float(values[one] - values[other]), 12)  # equal ranks differ by nothing, not by rounding
-        beyond = int((np.abs(draws - draws.mean()) >= abs(value) - 1e-12).sum())
-        ((low, high),) = interval_of(draws[None], level)
-        p = float(1 + beyond) / (1 + len(draws))
+        alike = values.copy()
+        alike[:, [one, other]] = values[:, [one, other]].mean(axis=1, keepdims=True)
+        equal = redrawn(alike)
+        null = np.abs(equal[one] - equal[other])
+        p = float(1 + (null >= abs(value) - 1e-12).sum()) / (1 + len(null))
+        reach = float(np.quantile(null, level, method="higher")) if len(null) else float("nan")
         yield Difference(
             first=labels[one],
             second=labels[other],
             value=value,
             error=float(draws.std(ddof=1)) if len(draws) > 1 else float("nan"),
-            interval=(low, high),
+            interval=(value - reach, value + reach),
             p=p,
             p_adjusted=p,
-            paired=paired[one, other],
+            paired=all(each.pairings[one] == each.pairings[other] for each in found),
         )
 
 

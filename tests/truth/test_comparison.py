@@ -48,6 +48,9 @@ def test_equally_good_models_are_told_apart_as_rarely_as_promised(study, usual):
         assert low <= rejected <= high
         held = sum(row[name]["held"] for row in found)
         assert N_EXPERIMENTS - high <= held
+    for name in ("zscore", "rank"):
+        assert sum(row[name]["p"] < 0.05 for row in found) <= high
+        assert sum(row[name]["held"] for row in found) >= N_EXPERIMENTS - high
         spread = np.std([row[name]["difference"] for row in found])
         assert 0.75 < np.mean([row[name]["error"] for row in found]) / spread < 1.4
 

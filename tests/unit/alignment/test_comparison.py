@@ -277,6 +277,19 @@ def test_averages_are_over_regions_after_rows_of_a_region():
     assert any("V4, IT" in note for note in mean.notes)
 
 
+@pytest.mark.parametrize("kind", ["zscore", "rank"])
+def test_the_better_model_of_many_regions_is_found_by_its_places_and_that_of_two_is_not(kind):
+    regions = [f"Study{number}.R{number}" for number in range(8)]
+    for names, better in ((regions, "A"), (regions[:2], None)):
+        models = {
+            label: [make(value, seed=seed, benchmark=name) for name in names]
+            for label, seed, value in (("A", 0, 0.7), ("B", 1, 0.5))
+        }
+        (gap,) = compare(models, aggregates=(kind,)).aggregates[0].differences
+        assert gap.better == better
+        assert (gap.interval[0] <= 0 <= gap.interval[1]) == (better is None)
+
+
 def test_models_of_one_mean_rank_are_not_told_apart():
     """One close race and one wide gap: the draws of the close one fall to one side only."""
 
