@@ -56,6 +56,7 @@ RESOURCES = ("total_flops", "n_params", "n_samples_seen", "flops")
 REGIONS: Mapping[str, str] = dict.fromkeys(("behaviour", "behavior", "behavioral", "Behaviour"), "Behavioral")
 CELL = ("model_id", "ckpt", "region", "benchmark")  # what has one score
 _RULES = {"score": "a number below 1", "positive": "a number above 0", "text": "a name"}
+_BETWEEN = {",": "commas", "\t": "tabs"}
 _SHOWN = 5
 
 
@@ -161,6 +162,13 @@ def _lines(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, list[st
         row = [cell.strip() for cell in cells]
         if not any(row):
             continue
+        if not n_cells and len(row) == 1 and {";", "\t"} & set(row[0]):
+            raise DataIntegrity(
+                f"{path}, line {reader.line_num}",
+                expected=f"{_BETWEEN[delimiter]} between cells",
+                got=row[0][:80],
+                next_step="save it as CSV with commas (and points in numbers), or as .tsv with tabs",
+            )
         if n_cells and len(row) != n_cells:
             raise DataIntegrity(
                 f"{path}, line {reader.line_num}",

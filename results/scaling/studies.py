@@ -239,17 +239,20 @@ def points_of(experiment: Experiment, table: pd.DataFrame) -> dict[str, Points]:
     return {str(value): _points(experiment, part) for value, part in parts}
 
 
-def _load(file: Path) -> tuple[Experiment, ...]:
-    try:
-        return tuple(Experiment.model_validate({**keys, "name": name}) for name, keys in declared(file).items())
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InvalidOption(
-            f"{file}, {'.'.join(map(str, first['loc']))}",
-            expected=f"what the key asks for ({first['msg']})",
-            got=repr(first["input"])[:200],
-            next_step=f"keys of an experiment: extends, {', '.join(Experiment.model_fields)}",
-        ) from error
+def _load(file: Path) -> list[Experiment]:
+    found = []
+    for name, keys in declared(file).items():
+        try:
+            found.append(Experiment.model_validate({**keys, "name": name}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InvalidOption(
+                f"{file}, experiment {name!r}, {'.'.join(map(str, first['loc']))}",
+                expected=f"what the key asks for ({first['msg'].removeprefix('Value error, ')})",
+                got=repr(first["input"])[:200],
+                next_step=f"keys of an experiment: extends, {', '.join(Experiment.model_fields)}",
+            ) from error
+    return found
 
 
 def _points(experiment: Experiment, rows: pd.DataFrame) -> Points:
