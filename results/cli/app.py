@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from model_zoo.errors import VentralError
-from results.cli import cache, console, data, doctor, listing
+from results.cli import cache, console, data, doctor, listing, scaling
 from results.cli.compare import EXAMPLES as COMPARE_EXAMPLES
 from results.cli.compare import compare
 from results.cli.describe import describe
@@ -81,6 +81,7 @@ app.command(
 )(describe)
 app.add_typer(listing.app, name="list")
 app.add_typer(data.app, name="data")
+app.add_typer(scaling.app, name="scaling")
 app.add_typer(cache.app, name="cache")
 app.command("simulate", epilog=SIMULATE_EXAMPLES)(simulate)
 app.command("verify", epilog=VERIFY_EXAMPLES)(verify)

@@ -1,0 +1,194 @@
+"""`ventral scaling`: how alignment rises with compute, parameters and data, from published scores or one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from results import records
+from results.cli import console, options, running
+from results.cli import scaling_options as given
+from results.cli.scaling_ask import ALLOCATE, FRONTIER, PLAN, PREDICT, allocate, frontier, plan, predict
+from results.cli.scaling_input import STUDY, Choice, laws_of, source_of
+from results.cli.scaling_reproduce import REPRODUCE, reproduce
+from results.cli.scaling_show import check_plot, show, write_fits, write_table
+
+app = typer.Typer(
+    no_args_is_help=True, help="Scaling laws: fit, compare, allocate, predict, plan; of published scores or your own."
+)
+_FIT = console.examples(
+    "ventral scaling fit --experiment compute_neuro",
+    "ventral scaling fit --experiment compute_neuro --json -",
+    "ventral scaling fit -e 'region_*_group1' --by groups --csv regions.csv",
+    "ventral scaling fit --scores my.csv --per arch_family --report laws.html",
+    "ventral scaling fit --scores my.csv --x n_params,n_samples --form two_variable",
+)
+_COMPARE = console.examples(
+    "ventral scaling compare --experiment compute_neuro",
+    "ventral scaling compare --scores my.csv --per arch_family --held-out 0.25 --csv forms.csv",
+)
+_REPORT = console.examples(
+    "ventral scaling report laws.html --scores my.csv --per arch_family",
+    "ventral scaling report regions.html --experiment 'region_*_group1' --draws 200",
+)
+
+
+@app.command("fit", epilog=_FIT)
+def fit(
+    experiment: given.Experiments = None,
+    scores: given.Scores = None,
+    x: given.Resource = "",
+    form: given.FormName = None,
+    per: given.Per = None,
+    region: given.Region = None,
+    by: given.By = None,
+    draws: given.Draws = 1000,
+    seed: given.Seed = 0,
+    unit: given.Unit = "legacy",
+    ceiling: given.Ceilings = None,
+    mirror: options.Mirror = None,
+    offline: options.Offline = False,
+    json: options.Json = None,
+    csv: given.Csv = None,
+    report: options.Report = None,
+    plot: given.Plot = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Fit laws to scores: parameters in the log form (e, a, alpha, ...) and in the plain one, with intervals."""
+    running.check_outputs({"--json": json, "--csv": csv, "--report": report, "--plot": plot})
+    check_plot(plot)
+    choice = _choice(experiment, scores, x, form, per, region, unit, ceiling, mirror, offline)
+    source = source_of(choice, "fit")
+    laws = laws_of(source, by, draws, seed, quiet=quiet)
+    write_fits(source, laws, draws=draws, seed=seed, json=json, csv=csv, report=report, plot=plot, quiet=quiet)
+
+
+@app.command("compare", epilog=_COMPARE)
+def compare(
+    experiment: given.Experiments = None,
+    scores: given.Scores = None,
+    x: given.Resource = "",
+    form: Annotated[
+        list[str] | None, typer.Option("--form", metavar="NAME", help="Repeatable. Default: all of as many resources.")
+    ] = None,
+    per: given.Per = None,
+    region: given.Region = None,
+    held_out: given.HeldOut = 0.25,
+    unit: given.Unit = "legacy",
+    ceiling: given.Ceilings = None,
+    mirror: options.Mirror = None,
+    offline: options.Offline = False,
+    json: options.Json = None,
+    csv: given.CsvRows = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Compare forms of a law: by AICc, and by how well each predicts the largest models when fitted to the others."""
+    from results.report import scaling_answers as answers
+    from results.scaling.forms import get_form
+
+    running.check_outputs({"--json": json, "--csv": csv})
+    for name in form or ():
+        get_form(name)
+    if not 0 < held_out < 1:
+        raise running.bad("--held-out", "a share between 0 and 1, such as 0.25", str(held_out), "scaling compare")
+    choice = _choice(experiment, scores, x, None, per, region, unit, ceiling, mirror, offline)
+    source = source_of(choice, "compare")
+    from results.cli.scaling_analyses import comparisons
+
+    with console.Bars(quiet=quiet) as bars:
+        found = comparisons(source.points, form, held_out, bars)
+    rows = answers.comparison_rows(found)
+    if write_table({"comparisons": rows}, rows, json=json, csv=csv, quiet=quiet):
+        return
+    show("Forms, the best by held-out error first", answers.comparison(found))
+    if not quiet:
+        console.say(answers.COMPARISON_WORDS.format(share=f"{100 * held_out:g} %"))
+        for sentence in answers.comparison_words(found):
+            console.say(sentence)
+
+
+@app.command("report", epilog=_REPORT)
+def report(
+    file: Annotated[Path, typer.Argument(metavar="FILE.html", help="The page to write.")],
+    experiment: given.Experiments = None,
+    scores: given.Scores = None,
+    x: given.Resource = "",
+    form: given.FormName = None,
+    per: given.Per = None,
+    region: given.Region = None,
+    by: given.By = None,
+    draws: given.Draws = 1000,
+    seed: given.Seed = 0,
+    unit: given.Unit = "legacy",
+    ceiling: given.Ceilings = None,
+    mirror: options.Mirror = None,
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write a page about laws: data, fits, figures, graded effect, allocation, frontier, forms and warnings.
+
+    The page that `ventral scaling fit --report` writes, without the table in the terminal.
+    """
+    running.check_outputs({"FILE": file})
+    choice = _choice(experiment, scores, x, form, per, region, unit, ceiling, mirror, offline)
+    source = source_of(choice, "report")
+    laws = laws_of(source, by, draws, seed, quiet=quiet)
+    from results.cli.scaling_pages import page_of
+
+    with console.Bars(quiet=quiet) as bars:
+        page = page_of(source, laws, draws=draws, seed=seed, progress=bars)
+    records.write_atomically(file, page)
+    if not quiet:
+        console.note(f"Wrote {file}.")
+
+
+@app.command("list", epilog=console.examples("ventral scaling list", "ventral scaling list --json -"))
+def list_experiments(json: options.Json = None) -> None:
+    """List the experiments of the published study: what is fitted to what."""
+    from results.scaling.studies import list_experiments as every
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": each.name,
+            "study": each.study,
+            "title": each.title,
+            "form": each.form,
+            "resources": list(each.x),
+            "published": each.published is not None,
+        }
+        for each in every()
+    ]
+    if console.emit_json(json, {"experiments": rows}):
+        return
+    table = console.table(f"Experiments of {STUDY}", "name", "what", "form", "against", "published fit")
+    for row in rows:
+        against = " and ".join(row["resources"])
+        table.add_row(row["name"], row["title"], row["form"], against, "yes" if row["published"] else "")
+    console.out().print(table)
+    console.note(f"{len(rows)} experiments. Fit one with `ventral scaling fit --experiment NAME`.")
+
+
+app.command("allocate", epilog=ALLOCATE)(allocate)
+app.command("frontier", epilog=FRONTIER)(frontier)
+app.command("predict", epilog=PREDICT)(predict)
+app.command("plan", epilog=PLAN)(plan)
+app.command("reproduce", epilog=REPRODUCE)(reproduce)
+
+
+def _choice(
+    experiment: list[str] | None,
+    scores: list[Path] | None,
+    x: str,
+    form: str | None,
+    per: str | None,
+    region: str | None,
+    unit: str,
+    ceiling: list[str] | None,
+    mirror: Path | None,
+    offline: bool,
+) -> Choice:
+    return Choice(
+        tuple(experiment or ()), tuple(scores or ()), x, form, per, region, unit, tuple(ceiling or ()), mirror, offline
+    )

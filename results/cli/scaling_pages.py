@@ -1,0 +1,101 @@
+"""The pages that `ventral scaling` writes: all that laws say, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from results.cli.scaling_analyses import (
+    COSTS,
+    allocations,
+    budgets_of,
+    comparisons,
+    costs_of,
+    frontiers,
+    graded,
+    models_of,
+    trend_of,
+)
+from results.cli.scaling_input import Source
+from results.cli.scaling_show import described, provenance
+from results.report import scaling_sections as sections
+from results.report.scaling import render
+from results.report.scaling_curves import Panel, Series
+from results.scaling.allocation import Allocation
+from results.scaling.contracts import Law
+
+HELD_OUT = 0.25
+_TOGETHER = 7  # laws that share a panel; more are drawn one per panel
+
+
+def page_of(source: Source, laws: Mapping[str, Law], *, draws: int, seed: int, progress: Any) -> str:
+    """Return the page about laws of experiments, or of the user's own table."""
+    first = next(iter(laws))
+    contents = described(source, laws)
+    tested = trend_of(source.experiments[first], source.table, draws=draws, seed=seed)
+    found = graded(list(laws.values()), tested)
+    rows = models_of(source, first)
+    shown = [
+        sections.data(source.unit, source.facts, list(laws.values())),
+        sections.fits(contents),
+        sections.figures([("laws", "Laws", "", panels_by_law(source, laws))]),
+        sections.graded(found.gains, found.ends, found.trend, [each.name for each in found.gains]),
+        sections.allocation(allocations_of(source, laws)),
+        sections.frontier(frontiers(rows), COSTS),
+        sections.forms(comparisons(source.points, None, HELD_OUT, progress), HELD_OUT),
+        sections.warnings(contents),
+    ]
+    facts = f"{sum(len(points.names) for points in source.points.values())} points in {len(laws)} laws"
+    return render(f"Scaling laws of {source.title}", facts, shown, provenance(source, draws=draws, seed=seed))
+
+
+def panels_by_law(source: Source, laws: Mapping[str, Law]) -> list[Panel]:
+    """Return the laws of one resource on shared axes, or one panel each where they are many; then those of two."""
+    published = {content["name"]: content.get("published") for content in described(source, laws)}
+    drawn = [
+        (name, _series(source, name, law, published[law.name]))
+        for name, law in laws.items()
+        if law.points.x.shape[1] == 1
+    ]
+    resources = dict.fromkeys(series.law.points.variables for _, series in drawn)
+    panels = []
+    for resource in resources:
+        same = [(name, series) for name, series in drawn if series.law.points.variables == resource]
+        if len(same) <= _TOGETHER:
+            panels.append(Panel("", tuple(series for _, series in same)))
+        else:
+            panels += [Panel(name, (series,)) for name, series in same]
+    two = [Panel(name, (each,)) for name, law in laws.items() if (each := along_compute(source, name, law)) is not None]
+    return panels + two
+
+
+def _series(source: Source, name: str, law: Law, published: Mapping[str, Any] | None) -> Series:
+    log = None if published is None else {key: triple["value"] for key, triple in published["log"].items()}
+    return Series(law, name, "", log)
+
+
+def along_compute(source: Source, name: str, law: Law, label: str = "") -> Series | None:
+    """Return a two-variable law along compute, at the best division of it; None where compute is not known."""
+    rows = models_of(source, name)
+    if law.fit.form != "two_variable" or "total_flops" not in rows.columns:
+        return None
+    compute = {str(model): float(spent) for model, spent in zip(rows["model_id"], rows["total_flops"], strict=True)}
+    if not set(law.points.names) <= set(compute):
+        return None
+    spent = np.array([compute[model] for model in law.points.names])
+    published = source.experiments[name].published
+    known = None if published is None or source.own else published.log
+    return Series(law, label or name, "", known, spent, costs_of(rows)["all"])
+
+
+def allocations_of(source: Source, laws: Mapping[str, Law]) -> tuple[Allocation, ...]:
+    """Return how every two-variable law divides compute, one budget per decade, by the cost of all its models."""
+    found: list[Allocation] = []
+    for name, law in laws.items():
+        rows = models_of(source, name)
+        if law.fit.form == "two_variable" and "total_flops" in rows.columns:
+            costs = costs_of(rows)
+            found += allocations({name: law}, costs, budgets_of(law, costs["all"]))
+    return tuple(found)

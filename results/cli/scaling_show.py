@@ -1,0 +1,146 @@
+"""How `ventral scaling` shows tables and writes files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model_zoo.errors import InvalidOption
+from results import records
+from results.cli import console, running
+from results.cli.scaling_input import Source
+from results.scaling import records as scaling_records
+
+if TYPE_CHECKING:
+    from results.report.scaling import Table
+    from results.scaling.contracts import Law
+
+_LIBRARIES = ("numpy", "scipy", "pandas", "plotly")
+
+
+def show(title: str, table: Table) -> None:
+    """Print a table of text."""
+    printed = console.table(title, *table.columns, right=table.right)
+    for row in table.rows:
+        printed.add_row(*row)
+    console.out().print(printed)
+
+
+def check_plot(plot: Path | None) -> None:
+    """Refuse an image that could not be drawn once the work is done."""
+    from results.report.scaling_image import FORMATS
+
+    if plot is not None and plot.suffix[1:] not in FORMATS:
+        endings = " or ".join(f".{form}" for form in FORMATS)
+        raise running.bad("--plot", f"a file ending in {endings}", str(plot), "scaling fit")
+    check_image("--plot", plot)
+
+
+def check_image(option: str, path: Path | None) -> None:
+    """Refuse images where the library that draws them is missing."""
+    if path is not None and find_spec("matplotlib") is None:
+        raise InvalidOption(
+            f"{option} {path}",
+            expected="matplotlib, which draws images",
+            got="no such package",
+            next_step="write a page with --report, or `pip install 'ventral-alignment[figures]'`",
+        )
+
+
+def provenance(source: Source, *, draws: int, seed: int) -> dict[str, Any]:
+    """Return how results were made."""
+    return {
+        "command": ["ventral", *sys.argv[1:]],
+        "ventral": version("ventral-alignment"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "unit_of_the_scores": source.unit,
+        "bootstrap_draws": draws,
+        "seed": seed,
+        "libraries": {name: version(name) for name in _LIBRARIES},
+    }
+
+
+def described(source: Source, laws: Mapping[str, Law]) -> list[dict[str, Any]]:
+    """Return what is known of every law, beside the published fit of the same points and form."""
+    contents = []
+    for name, law in laws.items():
+        experiment = source.experiments[name]
+        comparable = experiment.form == law.fit.form and source.unit == published_unit()
+        known = experiment.published if comparable and not source.own else None
+        contents.append(scaling_records.described(law, published=known))
+    return contents
+
+
+def published_unit() -> str:
+    """Return the unit that published fits are in."""
+    from results.scaling.published import UNITS
+
+    return UNITS["legacy"]
+
+
+def write_fits(
+    source: Source,
+    laws: Mapping[str, Law],
+    *,
+    draws: int,
+    seed: int,
+    json: Path | None,
+    csv: Path | None,
+    report: Path | None,
+    plot: Path | None,
+    quiet: bool,
+) -> None:
+    """Print the laws and write the files that were asked for; JSON to stdout where its name is "-"."""
+    from results.report import scaling_tables as tables
+
+    contents = described(source, laws)
+    text = scaling_records.to_json(contents, provenance(source, draws=draws, seed=seed))
+    if json == console.STDOUT:
+        sys.stdout.write(text)
+    else:
+        show(f"Laws of {source.title}", tables.fits(contents))
+        show("Log parameters", tables.log_parameters(contents))
+        if not quiet:
+            console.say(f"L = 1 - score; 95 % intervals of {draws} draws. Unit of the scores: {source.unit}.")
+            for content in contents:
+                for warning in content["warnings"]:
+                    console.say(f"{content['name']}: {warning}.")
+        if json is not None:
+            records.write_atomically(json, text)
+    if csv is not None:
+        records.write_atomically(csv, scaling_records.to_csv(contents))
+    if report is not None:
+        from results.cli.scaling_pages import page_of
+
+        with console.Bars(quiet=quiet) as bars:
+            page = page_of(source, laws, draws=draws, seed=seed, progress=bars)
+        records.write_atomically(report, page)
+    if plot is not None:
+        from results.cli.scaling_pages import panels_by_law
+        from results.report.scaling_image import image
+
+        records.write_atomically(plot, image(panels_by_law(source, laws), plot.suffix[1:]))
+    note_written((json, csv, report, plot), quiet=quiet)
+
+
+def write_table(
+    content: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *, json: Path | None, csv: Path | None, quiet: bool
+) -> bool:
+    """Write the files that were asked for; return True where JSON takes the table's place on stdout."""
+    if csv is not None:
+        records.write_atomically(csv, scaling_records.rows_to_csv(rows))
+    taken = console.emit_json(json, records.strict(content))
+    note_written((json, csv), quiet=quiet)
+    return taken
+
+
+def note_written(files: Sequence[Path | None], *, quiet: bool) -> None:
+    """Say which files were written."""
+    written = [str(path) for path in files if path is not None and path != console.STDOUT]
+    if written and not quiet:
+        console.note(f"Wrote {', '.join(written)}.")

@@ -1,0 +1,118 @@
+"""The page of figures that `ventral scaling reproduce` writes about the published study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from results.cli.scaling_analyses import COSTS, comparisons, frontiers, graded, models_of, trend_of
+from results.cli.scaling_input import Source
+from results.cli.scaling_pages import HELD_OUT, allocations_of, along_compute
+from results.cli.scaling_show import provenance, published_unit
+from results.report import scaling_figures as draw
+from results.report import scaling_sections as sections
+from results.report import scaling_study as study
+from results.report.scaling import Figure, Section, render
+from results.report.scaling_curves import Panel
+from results.scaling.contracts import Law
+from results.scaling.saturation import saturation
+
+TITLE = "Scaling laws of Gokce and Schrimpf (2024), reproduced"
+REGIONS = ("V1", "V2", "V4", "IT", "behaviour")
+GRADED = tuple(f"region_{key}_group1" for key in ("v1", "v2", "v4", "it", "behavior"))
+COMPARED = ("compute_neuro", "compute_behavior", "region_avg_group1", "region_avg_group2", "sample_imagenet_scaling")
+BOTH = "compute_chinchilla"
+
+
+def study_page(
+    source: Source,
+    laws: Mapping[str, Law],
+    contents: Sequence[Mapping[str, Any]],
+    *,
+    draws: int,
+    seed: int,
+    progress: Any,
+) -> str:
+    """Return the page: every figure of the study that public tables allow, beside what was published."""
+    tested = trend_of(source.experiments[GRADED[0]], source.table, draws=draws, seed=seed)
+    found = graded([laws[name] for name in GRADED], tested)
+    drawn = [_picture(name, panels) for name, panels in panels_of_study(source, laws)]
+    chosen = {name: source.points[name] for name in COMPARED}
+    shown = [
+        _findings(laws),
+        sections.data(source.unit, source.facts, list(laws.values())),
+        sections.fits(contents),
+        sections.figures([figure for figure in drawn if figure[3]], _clouds(source)),
+        sections.graded(found.gains, found.ends, found.trend, REGIONS),
+        sections.allocation(allocations_of(source, {BOTH: laws[BOTH]})),
+        sections.frontier(frontiers(models_of(source, BOTH)), COSTS),
+        sections.forms(comparisons(chosen, None, HELD_OUT, progress), HELD_OUT),
+        sections.warnings(contents),
+    ]
+    facts = f"{source.table['model_id'].nunique()} models, {len(laws)} laws"
+    return render(TITLE, facts, shown, provenance(source, draws=draws, seed=seed))
+
+
+def panels_of_study(source: Source, laws: Mapping[str, Law]) -> list[tuple[str, list[Panel]]]:
+    """Return the study's figures of laws by name: their panels, published fits dashed where the unit is the study's."""
+    known = {name: each.published.log for name, each in source.experiments.items() if each.published is not None}
+    published = known if source.unit == published_unit() else {}
+    found = [(each.name, sections.panels_of(each.panels, laws, published)) for each in study.PICTURES]
+    both = along_compute(source, BOTH, laws[BOTH], "best division of compute")
+    return [*found, ("fig4-allocation", [] if both is None else [Panel("", (both,))])]
+
+
+def _picture(name: str, panels: Sequence[Panel]) -> tuple[str, str, str, Sequence[Panel]]:
+    words = {each.name: (each.heading, each.caption) for each in study.PICTURES}
+    both = (
+        "Figure 4: alignment against compute, parameters and samples at their best division",
+        "Points are models at the compute they took; the line is the law of parameters and samples at the division of "
+        "compute that is best under it, with the band of the law there.",
+    )
+    heading, caption = words.get(name, both)
+    return name, heading, caption, panels
+
+
+def _findings(laws: Mapping[str, Law]) -> Section:
+    """Return the study's headline claims as the laws say them."""
+    claims = {"compute_neuro": "Neural alignment", "compute_behavior": "Behavioural alignment"}
+    text = tuple(f"{label}: {saturation(laws[name]).words}." for name, label in claims.items())
+    return Section("findings", "Findings", text)
+
+
+def _clouds(source: Source) -> list[Figure]:
+    """Return the figures that show models without laws."""
+    table = source.table
+    pairs = [(f"{first} (across) and {second} (up)", dots) for first, second, dots in study.pairs(table)]
+    families = [
+        ("fig3-families", "Figure 3: samples seen, mean of every family", "samples seen in training", "n_samples_seen"),
+        ("fig4-families", "Figure 4: compute, mean of every family", "training compute (FLOPs)", "total_flops"),
+    ]
+    means = [
+        Figure(name, draw.clouds([(title, study.family_means(table, column))], "score"), heading, _MEANS)
+        for name, heading, title, column in families
+    ]
+    return [
+        *means,
+        Figure(
+            "appendix-accuracy",
+            draw.clouds(study.accuracy(table), "score", log_x=False),
+            "Appendix: validation accuracy and alignment",
+            "Models trained from scratch on ImageNet and Ecoset.",
+        ),
+        Figure(
+            "appendix-conditions",
+            draw.clouds(study.conditions(table), "score"),
+            "Appendix: self-supervised, adversarial and untrained models",
+            "Models trained on whole data sets, and untrained ones.",
+        ),
+        Figure(
+            "appendix-pairs",
+            draw.clouds(pairs, "score", log_x=False),
+            "Appendix: alignment with pairs of regions",
+            "Models trained from scratch on ImageNet and Ecoset.",
+        ),
+    ]
+
+
+_MEANS = "Mean over benchmarks and models; no law is fitted."

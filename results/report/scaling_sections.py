@@ -1,0 +1,178 @@
+"""The sections of a page about scaling laws, each a pure function of what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from results.report import scaling_answers as answers
+from results.report import scaling_figures as draw
+from results.report import scaling_tables as tables
+from results.report.figures import COLOURS
+from results.report.scaling import Figure, Section, Table
+from results.report.scaling_curves import Panel, Series
+from results.scaling.allocation import Allocation
+from results.scaling.contracts import Law
+from results.scaling.frontier import Frontier
+from results.scaling.graded import Gain, Trend
+from results.scaling.saturation import Saturation
+from results.scaling.selection import Comparison
+
+BAND = (
+    "Points are models. Lines are fitted laws, dotted beyond the largest resource that a model of the fit used; bands "
+    "are pointwise 95 % intervals over bootstrap draws. Click a name in the legend to hide or show it."
+)
+
+
+def data(unit: str, facts: Sequence[str], laws: Sequence[Law]) -> Section:
+    """Return what was fitted: where it comes from, the unit of the scores, and how many models each law has."""
+    rows = []
+    for law in laws:
+        low, high = (law.points.x[:, 0].min(), law.points.x[:, 0].max())
+        scale, scores = law.points.scales[0], 1 - law.points.misalignment
+        rows.append(
+            (
+                law.name,
+                str(len(law.points.names)),
+                str(len(set(law.points.groups))) if law.points.groups else "-",
+                ", ".join(law.points.variables),
+                f"{tables.plain(low * scale)} to {tables.plain(high * scale)}",
+                f"{scores.min():.3f} to {scores.max():.3f}",
+            )
+        )
+    columns = ("law", "points", "groups", "resource", "range of the first", "scores")
+    return Section("data", "Data", (*facts, f"Unit of the scores: {unit}."), (("", Table(columns, tuple(rows))),))
+
+
+def fits(contents: Sequence[Mapping[str, Any]]) -> Section:
+    """Return the parameters with intervals, beside the published ones where these are known."""
+    listed = [("Plain parameters, 95 % intervals", tables.fits(contents))]
+    listed.append(("Log parameters, as the study publishes them", tables.log_parameters(contents)))
+    beside = tables.losses(contents)
+    if beside.rows:
+        listed.append(("Loss", beside))
+    text = (
+        "L = 1 - score is the misalignment, X the resource in units of X0. A law is fitted by the sum over points of "
+        "the Huber loss (delta 0.001) of ln L - ln L(predicted); e, a, b and lambda10 are the logarithms in which it "
+        "is optimised.",
+    )
+    return Section("fits", "Fits", text, tuple(listed))
+
+
+def figures(pictures: Sequence[tuple[str, str, str, Sequence[Panel]]], more: Sequence[Figure] = ()) -> Section:
+    """Return the figures of laws, (name, heading, caption, panels) each, and further figures after them."""
+    drawn = [Figure(name, draw.laws(panels), heading, caption) for name, heading, caption, panels in pictures]
+    return Section("figures", "Figures", (BAND,), (), (*drawn, *more))
+
+
+def graded(found: Sequence[Gain], ends: Sequence[Saturation], trend: Trend | None, labels: Sequence[str]) -> Section:
+    """Return what each region gains, whether gains rise along the hierarchy, and where scores end.
+
+    `labels` name the laws in the figure, in order.
+    """
+    if not found:
+        return Section("graded", "Graded effect")
+    figure_of = [
+        (
+            "gain-coefficient",
+            "gain coefficient A 10^alpha",
+            [(each.to_limit, each.to_limit_interval) for each in found],
+        ),
+        ("gain-total", "rise of the score over the span", [(each.total, each.total_interval) for each in found]),
+    ]
+    drawn = tuple(
+        Figure(
+            name,
+            draw.dots(
+                [
+                    draw.Dot(label, value, *(interval or (value, value)), colour=COLOURS.get(label, COLOURS["V1"]))
+                    for label, (value, interval) in zip(labels, values, strict=True)
+                ],
+                title,
+            ),
+            title.capitalize(),
+        )
+        for name, title, values in figure_of
+    )
+    listed = [("Laws", tables.gains(found, ends))]
+    text: tuple[str, ...] = (
+        f"Span of the rise: {tables.plain(found[0].span[0])} to {tables.plain(found[0].span[1])}.",
+    )
+    if trend is not None:
+        listed.append(("Models paired with themselves", tables.trend(trend)))
+        text = (*text, tables.trend_words(trend))
+    return Section("graded", "Graded effect per region", text, tuple(listed), drawn)
+
+
+def allocation(found: Sequence[Allocation]) -> Section:
+    """Return how to divide compute between parameters and samples; empty without a two-variable law."""
+    if not found:
+        return Section("allocation", "Allocation")
+    panels = [
+        (title, [_line(each, f"{each.law}, {each.cost.name}", attribute) for each in found])
+        for title, attribute in (("best parameters N", "n_params"), ("best samples seen D", "n_samples"))
+    ]
+    text = tuple(answers.allocation_words(each) for each in found)
+    listed = tuple((f"{each.law}, cost of {each.cost.name}", answers.allocation(each)) for each in found)
+    figure = Figure("allocation", draw.lines(panels, "training compute (FLOPs)"), "Best division of compute")
+    return Section("allocation", "Allocation of compute", text, listed, (figure,))
+
+
+def _line(found: Allocation, label: str, attribute: str) -> draw.Line:
+    values = [getattr(each, attribute) for each in found.optima]
+    bounds = [getattr(each, f"{attribute}_interval") or (value, value)
+              for each, value in zip(found.optima, values, strict=True)]  # fmt: skip
+    lows, highs = zip(*bounds, strict=True)
+    return draw.Line(label, [each.budget for each in found.optima], values, lows, highs)
+
+
+def warnings(contents: Sequence[Mapping[str, Any]], more: Sequence[str] = ()) -> Section:
+    """Return what a reader must know before trusting the laws: flat directions, failures, intervals too narrow."""
+    rows = [(content["name"], text) for content in contents for text in content["warnings"]]
+    text = tuple(more) if rows or more else ("None.",)
+    listed = (("", Table(("law", "warning"), tuple(rows))),) if rows else ()
+    return Section("warnings", "Warnings", text, listed)
+
+
+def panels_of(
+    panels: Sequence[tuple[str, Sequence[tuple[str, str, str]]]],
+    laws: Mapping[str, Law],
+    published: Mapping[str, Mapping[str, float]],
+) -> list[Panel]:
+    """Return panels of (law, label, colour) with the laws themselves, and the published curves where known."""
+    return [
+        Panel(title, tuple(Series(laws[name], label, colour, published.get(name)) for name, label, colour in series))
+        for title, series in panels
+    ]
+
+
+def frontier(found: Sequence[Frontier], titles: Mapping[str, str]) -> Section:
+    """Return the frontier of scores against every cost, and the smallest models not told from the best."""
+    if not found:
+        return Section("frontier", "Frontier")
+    panels = []
+    for each in found:
+        rows = sorted(answers.frontier_rows(each), key=lambda row: row["cost"])
+        clouds = [
+            _cloud("models", rows, ""),
+            _cloud("may be the best", [row for row in rows if row["contender"]], ""),
+            _cloud("frontier", [row for row in rows if row["on_frontier"]], "hv"),
+        ]
+        panels.append((titles.get(each.cost_name, each.cost_name), clouds))
+    listed = tuple((f"Frontier against {titles.get(e.cost_name, e.cost_name)}", answers.frontier(e)) for e in found)
+    figure = Figure("frontier", draw.clouds(panels, "score"), "Scores against costs")
+    words = tuple(map(answers.frontier_words, found))
+    return Section("frontier", "Frontier: how small can a model be", words, listed, (figure,))
+
+
+def _cloud(label: str, rows: Sequence[Mapping[str, Any]], line: str) -> draw.Dots:
+    costs, scores, names = ([row[name] for row in rows] for name in ("cost", "score", "model"))
+    return draw.Dots(label, costs, scores, names, line)
+
+
+def forms(found: Mapping[str, Sequence[Comparison]], held_out: float) -> Section:
+    """Return which form each law's points speak for, by extrapolation and by AICc."""
+    if not found:
+        return Section("forms", "Forms")
+    text = (answers.COMPARISON_WORDS.format(share=f"{100 * held_out:g} %"), *answers.comparison_words(found))
+    return Section("forms", "Comparison of forms", text, (("", answers.comparison(found)),))

@@ -1,0 +1,151 @@
+"""Scaling laws as files: what is said of a law in JSON, in CSV, in tables and in warnings."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from results.records import strict
+from results.scaling.bootstrap import intervals
+from results.scaling.contracts import Law
+from results.scaling.forms import get_form
+from results.scaling.published import Reference
+
+LEVEL = 0.95
+
+
+def described(law: Law, *, level: float = LEVEL, published: Reference | None = None) -> dict[str, Any]:
+    """Return what is known of a law: parameters in the log and the plain form with intervals, and how the fit went.
+
+    Parameters
+    ----------
+    law : Law
+    level : coverage of the intervals.
+    published : the fit that was published for the same points; None where there is none.
+
+    Returns
+    -------
+    dict
+        "log" and "plain" hold {"value", "low", "high"} by name; the bounds are None without a bootstrap. "saturation"
+        is 1 - E, the score that no resource takes a model beyond.
+    """
+    fit, form = law.fit, get_form(law.fit.form)
+    bounds = {} if law.bootstrap is None else intervals(law.bootstrap, form, level=level)
+
+    def parameter(name: str, value: float) -> dict[str, float | None]:
+        low, high = bounds.get(name, (None, None))
+        return {"value": value, "low": low, "high": high}
+
+    content: dict[str, Any] = {
+        "name": law.name,
+        "form": fit.form,
+        "formula": form.formula,
+        "n_points": fit.n_points,
+        "n_groups": len(set(law.points.groups)) or None,
+        "resources": [{"name": n, "scale": s} for n, s in zip(fit.variables, fit.scales, strict=True)],
+        "log": {name: parameter(name, fit.log[name]) for name in form.parameters},
+        "plain": {name: parameter(name, fit.plain[name]) for name in form.plain},
+        "loss": fit.loss,
+        "converged": fit.converged,
+        "n_starts": fit.n_starts,
+        "n_best": fit.n_best,
+        "flat": list(fit.flat),
+        "warnings": warnings(law),
+    }
+    if "E" in content["plain"]:
+        value, low, high = (content["plain"]["E"][key] for key in ("value", "low", "high"))
+        content["saturation"] = {
+            "value": 1.0 - value,
+            "low": None if high is None else 1.0 - high,
+            "high": None if low is None else 1.0 - low,
+        }
+    if law.bootstrap is not None:
+        made = law.bootstrap
+        content["bootstrap"] = {
+            "by": made.by, "n_draws": len(made.log), "n_failed": made.n_failed, "seed": made.seed, "level": level,
+        }  # fmt: skip
+    if published is not None:
+        content["published"] = {
+            "log": {
+                name: {"value": published.log[name], "low": published.low[name], "high": published.high[name]}
+                for name in form.parameters
+            },
+            "loss": published.loss,
+        }
+    return content
+
+
+def warnings(law: Law) -> list[str]:
+    """Return what a reader must know before trusting a law, in words; [] where there is nothing."""
+    fit, said = law.fit, []
+    if not fit.converged:
+        said.append("the fit did not converge: its parameters are the best found, not an optimum")
+    said += fit.flat
+    if fit.n_best < 2 <= fit.n_starts:
+        said.append(f"only {fit.n_best} of {fit.n_starts} starts ended at this optimum: there may be a better one")
+    if law.bootstrap is None:
+        return said
+    made, n_groups = law.bootstrap, len(set(law.points.groups))
+    if made.n_failed:
+        said.append(f"{made.n_failed} of {len(made.log)} bootstrap draws did not converge and are left out")
+    if made.by == "rows" and 0 < n_groups < len(law.points.names):
+        said.append(
+            f"the {len(law.points.names)} points come from {n_groups} groups, and rows were drawn as if all stood "
+            "alone: intervals are too narrow (--by groups)"
+        )
+    if made.by == "groups" and n_groups < 10:
+        said.append(f"only {n_groups} groups were drawn from: intervals are rough, and rather too narrow")
+    return said
+
+
+def to_json(contents: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any], **more: Any) -> str:
+    """Return ``{"laws": [...], ..., "provenance": {...}}`` as strict JSON; `more` comes between the two."""
+    return json.dumps(strict({"laws": list(contents), **more, "provenance": provenance}), indent=2) + "\n"
+
+
+def to_csv(contents: Sequence[Mapping[str, Any]]) -> str:
+    """Return one row per law, scale of parameters and parameter."""
+    columns = (
+        "law",
+        "form",
+        "n_points",
+        "scale",
+        "parameter",
+        "value",
+        "low",
+        "high",
+        "published",
+        "loss",
+        "converged",
+    )
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for content in contents:
+        common = {"law": content["name"], **{name: content[name] for name in ("form", "n_points", "loss", "converged")}}
+        for scale in ("log", "plain"):
+            known = content.get("published", {}).get(scale, {})
+            for name, triple in content[scale].items():
+                row = {"scale": scale, "parameter": name, **triple, "published": known.get(name, {}).get("value")}
+                writer.writerow(strict({**common, **row}))
+    return text.getvalue()
+
+
+def rows_to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return mappings with the same keys as CSV with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(strict(dict(row)) for row in rows)
+    return text.getvalue()
+
+
+def reach(law: Law) -> tuple[float, float]:
+    """Return the smallest and largest first resource that a law's points cover, in its own unit."""
+    values = law.points.x[:, 0] * law.points.scales[0]
+    return float(np.min(values)), float(np.max(values))
