@@ -49,7 +49,7 @@ COLUMNS: Mapping[str, Column] = {
     "arch_family": Column(("family", "arch_family"), "text", "family of architectures"),
     "arch": Column(("architecture", "arch"), "text", "architecture"),
     "seed": Column(("seed",), "text", "of the training"),
-    "group": Column(("group",), "text", "what was made together, for bootstraps by groups; else architecture and seed"),
+    "group": Column(("group",), "text", "what bootstraps by groups draw together; else the architecture"),
     "ckpt": Column(("checkpoint", "ckpt", "epoch"), "text", "where the rows follow a model along its training"),
 }
 RESOURCES = ("total_flops", "n_params", "n_samples_seen", "flops")

@@ -156,6 +156,9 @@ def get_experiment(name: str, paths: Sequence[Path] = ()) -> Experiment:
 def of_table(table: pd.DataFrame, *, x: Sequence[str] = (), form: str = "power", split_by: str = "") -> Experiment:
     """Return the experiment that a user's table suggests: every model that it holds, against a resource that it has.
 
+    Models are drawn together by the column "group", else by architecture, with all its seeds and data; neither has to
+    be there, and a single one is none.
+
     Parameters
     ----------
     table : as `results.scaling.tables.read_table` returns it.
@@ -170,7 +173,7 @@ def of_table(table: pd.DataFrame, *, x: Sequence[str] = (), form: str = "power",
     """
     two = ("n_params", "n_samples_seen")
     chosen = tuple(x) or (two if get_form(form).n_x == 2 else tuple(n for n in SCALES if n in table.columns)[:1])
-    together = tuple(n for n in ("group",) if n in table) or tuple(n for n in ("arch", "seed") if n in table)
+    together = [name for name in ("group", "arch") if name in table.columns and table[name].nunique() > 1][:1]
     lacking = [n for n in (*chosen, *((split_by,) if split_by else ())) if n not in table.columns]
     unknown = [n for n in chosen if n not in SCALES]
     if not chosen or lacking or unknown:
@@ -181,7 +184,9 @@ def of_table(table: pd.DataFrame, *, x: Sequence[str] = (), form: str = "power",
             next_step=f"choose among its columns: {', '.join(map(str, table.columns))}",
         )
     scales = {name: SCALES[name] for name in chosen}
-    return Experiment(name="table", study="table", form=form, x=scales, split_by=split_by, drawn_together=together)
+    return Experiment(
+        name="table", study="table", form=form, x=scales, split_by=split_by, drawn_together=tuple(together)
+    )
 
 
 def rows_of(experiment: Experiment, table: pd.DataFrame) -> pd.DataFrame:

@@ -116,6 +116,28 @@ def test_the_published_parameters_have_the_published_loss_on_these_points(
 
 
 @pytest.mark.mirror
+def test_models_of_one_architecture_err_together_and_those_of_one_seed_do_not(table: pd.DataFrame):
+    experiment = get_experiment("compute_neuro")
+    assert experiment.published is not None
+    rows, log = rows_of(experiment, table), experiment.published.log
+    law = np.exp(log["e"]) + np.exp(log["a"]) * (rows["total_flops"] / 1e13) ** -log["alpha"]
+    residual = np.log(1 - rows["score"]) - np.log(law)
+
+    def shared(labels: pd.Series) -> float:
+        """Return the intraclass correlation of the residuals (one-way analysis of variance)."""
+        parts = residual.groupby(labels)
+        sizes, n = parts.size(), len(residual)
+        between = (sizes * (parts.mean() - residual.mean()) ** 2).sum() / (len(sizes) - 1)
+        within = ((residual - parts.transform("mean")) ** 2).sum() / (n - len(sizes))
+        typical = (n - (sizes**2).sum() / n) / (len(sizes) - 1)
+        return float((between - within) / (between + (typical - 1) * within))
+
+    by_both = shared(rows["arch"] + " " + rows["seed"].astype(str))
+    assert shared(rows["seed"]) < 0.05 < 0.5 < by_both < shared(rows["arch"])
+    assert experiment.drawn_together == ("arch",)
+
+
+@pytest.mark.mirror
 def test_models_that_the_study_lost_for_want_of_facts_are_left_out(table: pd.DataFrame):
     experiment = get_experiment("parameter_pretrained_scaling")
     everything = rows_of(experiment.model_copy(update={"known": ()}), table)
@@ -213,7 +235,9 @@ def test_a_split_asks_for_the_same_regions_only_within_its_parts():
 def test_a_table_suggests_its_experiment():
     suggested = of_table(models(), split_by="region")
     assert suggested.x == {"n_params": 1e5}
-    assert (suggested.drawn_together, suggested.split_by) == (("arch", "seed"), "region")
+    assert (suggested.drawn_together, suggested.split_by) == (("arch",), "region")
+    assert of_table(models(group=["p", "p", "q", "q"])).drawn_together == ("group",)
+    assert of_table(models(group="p", arch="x")).drawn_together == ()
     two = of_table(models(n_samples_seen=1e7), form="two_variable")
     assert two.x == {"n_params": 1e5, "n_samples_seen": 1e4}
     with pytest.raises(InvalidOption, match=r"no column total_flops.*choose among its columns: model_id"):
