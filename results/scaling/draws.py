@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
 
 from alignment.contracts import Interval
 from model_zoo.errors import InvalidOption
@@ -25,22 +26,47 @@ def log_draws(law: Law) -> Array:
     return np.asarray(law.bootstrap.log[np.isfinite(law.bootstrap.log).all(axis=1)])
 
 
-def interval_of(draws: Array, level: float = 0.95) -> Interval | None:
-    """Return the percentile interval of draws, None where fewer than two are finite.
+def tail(n_units: int | None, level: float = 0.95) -> float:
+    """Return the share of draws that an interval leaves out at each end.
+
+    Parameters
+    ----------
+    n_units : rows or groups that were drawn from; None if not known.
+    level : wanted coverage.
+
+    Notes
+    -----
+    (1 - level) / 2 among many units, as in the study. Draws from few units lie too close together: they spread as if n
+    were n - 1, and need Student's quantile instead of the normal one. The expanded percentile interval takes
+    Phi(-sqrt(n / (n - 1)) t) instead, with t of n - 1 degrees of freedom, like `results.scaling.bootstrap.intervals`.
+
+    References
+    ----------
+    Hesterberg (2015), What teachers should know about the bootstrap, The American Statistician 69, 371, section 5.3.
+    """
+    plain = (1 - level) / 2
+    if n_units is None or n_units < 2:
+        return plain
+    return float(ndtr(np.sqrt(n_units / (n_units - 1)) * stdtrit(n_units - 1, plain)))
+
+
+def n_units(law: Law) -> int | None:
+    """Return how many rows or groups a law's bootstrap drew from, None where that is not known."""
+    return None if law.bootstrap is None else law.bootstrap.n_units
+
+
+def interval_of(draws: Array, n_units: int | None, level: float = 0.95) -> Interval | None:
+    """Return the percentile interval of draws from so many units, None where fewer than two draws are finite.
 
     Parameters
     ----------
     draws : (n_draws,); those not finite are left out.
-    level : coverage.
-
-    Notes
-    -----
-    Percentiles are those of the study (linear between draws), without correction for bias.
+    n_units, level : see `tail`.
     """
     kept = draws[np.isfinite(draws)]
     if len(kept) < 2:
         return None
-    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(kept, [tail(n_units, level), 1 - tail(n_units, level)])
     return float(low), float(high)
 
 

@@ -12,7 +12,7 @@ from alignment.pairing import sign_flip
 from alignment.statistics import how_often
 from model_zoo.errors import InvalidOption, ShapeMismatch
 from results.scaling.contracts import Array, Law
-from results.scaling.draws import check_one_variable, fitted_log, interval_of, log_draws
+from results.scaling.draws import check_one_variable, fitted_log, interval_of, log_draws, n_units
 from results.scaling.forms import get_form
 
 HIERARCHY = ("V1", "V2", "V4", "IT", "Behavioral")
@@ -119,11 +119,11 @@ def gain(law: Law, *, span: tuple[float, float] | None = None, level: float = 0.
         span=(low, high),
         decades=decades,
         total=float(total),
-        total_interval=interval_of(totals, level),
+        total_interval=interval_of(totals, n_units(law), level),
         per_decade=float(total) / decades,
-        per_decade_interval=interval_of(totals / decades, level),
+        per_decade_interval=interval_of(totals / decades, n_units(law), level),
         to_limit=float(to_limit),
-        to_limit_interval=interval_of(to_limits, level),
+        to_limit_interval=interval_of(to_limits, n_units(law), level),
         draws=totals,
     )
 
@@ -164,9 +164,9 @@ def trend(
     regions' gains on rank. Under the null (`NULL`) the contributions sum over a group of (x_i - mean x)(w_i - mean w)
     are as likely positive as negative; `alignment.pairing.sign_flip` flips whole groups, so that models of one
     architecture count as one observation. p cannot fall below 2 / 2^n_groups. Gains are straight lines through laws
-    that bend: where regions saturate at different places, a gain depends on the compute that was covered. In simulated
-    studies of 12 to 60 groups without a trend p is below 0.05 in 5 to 6 %, while the percentile intervals, somewhat too
-    narrow, hold the truth in 91 to 94 %: judge by p.
+    that bend: where regions saturate at different places, a gain depends on the compute that was covered.
+    In simulated studies of 12, 30 and 60 groups without a trend, p is below 0.05 in 5 to 6 % and the slope's interval
+    holds 0 in 93 to 95 %.
 
     References
     ----------
@@ -198,11 +198,11 @@ def trend(
     return Trend(
         regions=tuple(regions),
         gains=tuple(gains.tolist()),
-        gain_intervals=tuple(interval_of(column, level) for column in drawn.T),
+        gain_intervals=tuple(interval_of(column, n_groups, level) for column in drawn.T),
         slope=float(gains @ contrast),
-        slope_interval=interval_of(drawn @ contrast, level),
+        slope_interval=interval_of(drawn @ contrast, n_groups, level),
         steps=tuple(np.diff(gains).tolist()),
-        step_intervals=tuple(interval_of(column, level) for column in steps.T),
+        step_intervals=tuple(interval_of(column, n_groups, level) for column in steps.T),
         p=sign_flip(contributions, seed),
         ordered=float((steps > 0).all(axis=1).mean()) if len(steps) else float("nan"),
         n_models=len(x),

@@ -10,7 +10,7 @@ import numpy as np
 from alignment.contracts import Interval
 from model_zoo.errors import InvalidOption
 from results.scaling.contracts import Array, Law
-from results.scaling.draws import check_one_variable, fitted_log, interval_of, log_draws
+from results.scaling.draws import check_one_variable, fitted_log, interval_of, log_draws, n_units
 from results.scaling.forms import get_form
 
 NEGLIGIBLE = 0.01  # of the smallest misalignment the law predicts over its points
@@ -81,8 +81,8 @@ def saturation(law: Law, *, share: float = 0.95, level: float = 0.95) -> Saturat
         return np.asarray(np.clip(powers, -_FARTHEST, _FARTHEST))
 
     unbounded = float(np.mean(negligible(draws if len(draws) else fitted)))
-    final, final_interval = float(1 - np.exp(fitted[0])), interval_of(1 - np.exp(draws[:, 0]), level)
-    powers = interval_of(power_of_ten(draws), level)
+    final, final_interval = float(1 - np.exp(fitted[0])), interval_of(1 - np.exp(draws[:, 0]), n_units(law), level)
+    powers = interval_of(power_of_ten(draws), n_units(law), level)
     reached = _of_power(float(power_of_ten(fitted)))
     largest = float(nearest[0, 0] * law.points.scales[0])
     words = _words_of_level(final, final_interval, unbounded, bool(negligible(fitted)), level)

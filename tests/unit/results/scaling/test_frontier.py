@@ -55,7 +55,7 @@ def test_the_best_model_is_kept_as_often_as_the_level_says(spread):
     truth = spread * np.sort(rng.standard_normal(25))
     deviations = independent_deviations(errors, n_draws=1000)
     kept, naive, sizes = [], [], []
-    for _ in range(300):
+    for _ in range(200):
         scores = truth + errors * rng.standard_normal(25)
         found = contenders(scores, deviations)
         kept.append(found[-1])

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from model_zoo.errors import InvalidOption
 from results.scaling.allocation import Cost
+from results.scaling.bootstrap import law as fitted_law
 from results.scaling.contracts import Bootstrap, Fit, Law, Points
 from results.scaling.forms import get_form
 from results.scaling.prediction import expected_scores, plan, predict, spread
+from results.scaling.published import gokce2024
+from results.scaling.studies import get_experiment, points_of
 
 PUBLISHED = (-0.65935253, -1.70736889, 0.57966427, -0.69490718, 0.22247486)  # compute_chinchilla of the study
 COST = Cost(name="study", factor=333.0, n_exponent=1.028, d_exponent=1.028)
@@ -25,7 +31,7 @@ def make_law(log, x, misalignment, *, form, scales, variables, draws=None) -> La
         *(0.0, len(x), True, 1, 1),
     )
     points = Points(x, misalignment, ("m",) * len(x), (), None, variables, scales)
-    return Law("law", points, fit, None if draws is None else Bootstrap(draws, "rows", 0, 0))
+    return Law("law", points, fit, None if draws is None else Bootstrap(draws, "rows", 0, 0, len(x)))
 
 
 def one_study(rng, n_points=40, n_draws=200, scale=1e13):
@@ -143,7 +149,35 @@ def test_a_plan_spends_the_budget_and_nothing_on_its_curve_is_better():
 
 def test_a_larger_budget_promises_more():
     law = two_variable_law()
+    sizes = [each.resources["n_params"] for each in plan(law, 1e17, COST, sizes=(9.0, 0.1, 2.0)).alternatives]
+    assert sizes == sorted(sizes)
     assert plan(law, 1e17, COST).expected.score < plan(law, 1e18, COST).expected.score
+
+
+def held(name: str, points: Points, test: np.ndarray) -> float:
+    """Share of the points in `test` whose scores fall into intervals of a law that was fitted to the others."""
+    train = np.flatnonzero(~test)
+    names = tuple(points.names[i] for i in train)
+    kept = replace(points, x=points.x[train], misalignment=points.misalignment[train], names=names, groups=())
+    law = fitted_law(name, "power", kept, n_draws=50)
+    inside = []
+    for x, misalignment in zip(points.x[test, 0], points.misalignment[test], strict=True):
+        low, high = predict(law, {"total_flops": x * points.scales[0]}).interval
+        inside.append(low <= 1 - misalignment <= high)
+    return float(np.mean(inside))
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize(("name", "largest"), [("compute_neuro", 0.94), ("compute_behavior", 0.80)])
+def test_published_models_that_were_left_out_are_predicted(name: str, largest: float, mirror: Path):
+    (points,) = points_of(get_experiment(name), gokce2024(mirror)).values()
+    rng = np.random.default_rng(0)
+    architectures = np.array(points.groups)
+    some = rng.permutation(np.unique(architectures))[:15]
+    assert held(name, points, rng.random(len(architectures)) < 0.2) > 0.9
+    assert held(name, points, np.isin(architectures, some)) > 0.9
+    compute = points.x[:, 0]
+    assert held(name, points, compute > np.quantile(compute, 0.75)) == pytest.approx(largest, abs=0.04)
 
 
 def test_bad_questions_are_refused():
