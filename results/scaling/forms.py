@@ -6,6 +6,10 @@ a = ln A, b = ln B, h = ln H; lambda10 and t10 as powers of ten), exponents as t
 
 Bounds are a box that no law of interest reaches. One of them carries meaning: an amount at its lowest value, exp(-20) =
 2e-9, cannot be told from zero, so "e at its lower bound" reads "no saturation can be seen".
+
+"unbounded" is "power" without a plateau, against which saturation is tested; "m4" is the form M4 of Alabdulmohsin,
+Neyshabur and Zhai 2022, (L - E) / (E + H - L)^gamma = beta X^-alpha, with beta = A H^-gamma, so that A means the same
+as in "power" where X is large, and E + H is the misalignment where X is small.
 """
 
 from __future__ import annotations
@@ -54,6 +58,12 @@ def _power(parameters: Array, x: Array) -> tuple[Array, Array]:
     e, a, alpha = _columns(parameters)
     log_x = np.log(x[:, 0])
     return _of_amounts([(np.exp(e), {0: None}), (_exp(a - alpha * log_x), {1: None, 2: -log_x})], 3)
+
+
+def _unbounded(parameters: Array, x: Array) -> tuple[Array, Array]:
+    a, alpha = _columns(parameters)
+    log_x = np.log(x[:, 0])
+    return _of_amounts([(_exp(a - alpha * log_x), {0: None, 1: -log_x})], 2)
 
 
 def _shifted(parameters: Array, x: Array) -> tuple[Array, Array]:
@@ -158,6 +168,7 @@ FORMS: Mapping[str, Form] = {
     form.name: form
     for form in (
         _form("power", "E + A X^-alpha", _power, 1, _POWER),
+        _form("unbounded", "A X^-alpha", _unbounded, 1, {"a": _POWER["a"], "alpha": _POWER["alpha"]}),
         _form(
             "shifted",
             "E + A (X + lambda)^-alpha",
