@@ -11,7 +11,7 @@ import typer
 from model_zoo.errors import InvalidOption, UnknownName
 from results.cli import console, options, running
 from results.cli import scaling_options as given
-from results.cli.scaling_input import Choice, Source, laws_of, source_of
+from results.cli.scaling_input import Choice, Source, column_of, laws_of, source_of
 from results.cli.scaling_show import show, write_table
 
 if TYPE_CHECKING:
@@ -105,12 +105,13 @@ def frontier(
         ),
         "frontier",
     )
+    costs = [column_of(name) for name in cost or ()]
     models = {name: models_of(source, name) for name in source.points}
     for name, rows_of_law in models.items():
-        lacking = [column for column in cost or () if column not in rows_of_law.columns]
+        lacking = [column for column in costs if column not in rows_of_law.columns]
         if lacking:
             raise running.bad("--cost", f"a column of {name}'s models", ", ".join(lacking), "scaling frontier")
-    found = {name: frontiers(rows_of_law, cost or ()) for name, rows_of_law in models.items()}
+    found = {name: frontiers(rows_of_law, costs) for name, rows_of_law in models.items()}
     rows = [{"law": name, **row} for name, each in found.items() for one in each for row in answers.frontier_rows(one)]
     content = {name: [asdict(one) for one in each] for name, each in found.items()}
     if write_table({"frontiers": content}, rows, json=json, csv=csv, quiet=quiet):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from results.scaling.studies import Experiment
 
 STUDY = "gokce2024"
-RESOURCES = {"compute": "total_flops", "n_params": "n_params", "n_samples": "n_samples_seen"}
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,14 @@ def names_of(patterns: Sequence[str]) -> list[str]:
     return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
+def column_of(name: str) -> str:
+    """Return the column that a user's name for it means, e.g. "arch_family" for "family"."""
+    from results.scaling.tables import COLUMNS
+
+    wanted = name.strip()
+    return next((column for column, each in COLUMNS.items() if wanted in each.names), wanted)
+
+
 def published_table(choice: Choice) -> pd.DataFrame:
     """Return the published table in the unit asked for."""
     from results.scaling.published import Unit, gokce2024
@@ -156,8 +163,8 @@ def _own(choice: Choice) -> Source:
 
     table = read_tables(choice.scores)
     form = choice.form or ("two_variable" if "," in choice.resource else "power")
-    x = tuple(RESOURCES.get(name.strip(), name.strip()) for name in choice.resource.split(",") if name.strip())
-    experiment = of_table(table, x=x, form=form, split_by=choice.per or "")
+    x = tuple(column_of(name) for name in choice.resource.split(",") if name)
+    experiment = of_table(table, x=x, form=form, split_by=column_of(choice.per or ""))
     if choice.region is not None:
         regions = tuple(name.strip() for name in choice.region.split(","))
         experiment = experiment.model_copy(update={"where": {"region": regions}})

@@ -97,5 +97,5 @@ def _summarise(contents: Sequence[Mapping[str, Any]]) -> None:
     from results.report import scaling_tables as tables
 
     if contents:
-        show("Beside the published fits", tables.log_parameters(contents))
+        show("Beside the published fits", tables.beside_published(contents))
         show("Losses", tables.losses(contents))

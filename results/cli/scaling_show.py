@@ -105,6 +105,9 @@ def write_fits(
     else:
         show(f"Laws of {source.title}", tables.fits(contents))
         show("Log parameters", tables.log_parameters(contents))
+        beside = tables.beside_published(contents)
+        if beside.rows:
+            show("Beside the published fits", beside)
         if not quiet:
             console.say(f"L = 1 - score; 95 % intervals of {draws} draws. Unit of the scores: {source.unit}.")
             for content in contents:

@@ -15,6 +15,7 @@ from results.report import scaling_study as study
 from results.report.scaling import Figure, Section, render
 from results.report.scaling_curves import Panel
 from results.scaling.contracts import Law
+from results.scaling.graded import Trend
 from results.scaling.saturation import saturation
 
 TITLE = "Scaling laws of Gokce and Schrimpf (2024), reproduced"
@@ -39,7 +40,7 @@ def study_page(
     drawn = [_picture(name, panels) for name, panels in panels_of_study(source, laws)]
     chosen = {name: source.points[name] for name in COMPARED}
     shown = [
-        _findings(laws),
+        _findings(laws, tested),
         sections.data(source.unit, source.facts, list(laws.values())),
         sections.fits(contents),
         sections.figures([figure for figure in drawn if figure[3]], _clouds(source)),
@@ -73,10 +74,16 @@ def _picture(name: str, panels: Sequence[Panel]) -> tuple[str, str, str, Sequenc
     return name, heading, caption, panels
 
 
-def _findings(laws: Mapping[str, Law]) -> Section:
+def _findings(laws: Mapping[str, Law], tested: Trend | None) -> Section:
     """Return the study's headline claims as the laws say them."""
     claims = {"compute_neuro": "Neural alignment", "compute_behavior": "Behavioural alignment"}
     text = tuple(f"{label}: {saturation(laws[name]).words}." for name, label in claims.items())
+    if tested is not None:
+        gains = ", ".join(f"{name} {value:.3f}" for name, value in zip(REGIONS, tested.gains, strict=True))
+        text = (
+            *text,
+            f"Score gained per decade of compute: {gains}; p = {tested.p:.2g} that it does not change along them.",
+        )
     return Section("findings", "Findings", text)
 
 
@@ -115,4 +122,4 @@ def _clouds(source: Source) -> list[Figure]:
     ]
 
 
-_MEANS = "Mean over benchmarks and models; no law is fitted."
+_MEANS = "Mean over benchmarks and models, three per decade; no law is fitted."

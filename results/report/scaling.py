@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,4 +93,13 @@ def render(title: str, facts: str, sections: Sequence[Section], provenance: Mapp
         provenance=provenance,
         more={name: value for name, value in provenance.items() if name not in ("command", "date", "ventral")},
         plotly=Markup(get_plotlyjs()),
+        cell=_cell,
     )
+
+
+def _cell(text: str) -> Any:
+    """Return a table's cell; the interval of a value stands below it."""
+    from markupsafe import Markup
+
+    found = re.fullmatch(r"(\S+) \((\S+ to \S+)\)", text)
+    return text if found is None else Markup("{}<br><small>{}</small>").format(*found.groups())

@@ -54,6 +54,25 @@ def allocation_words(found: Allocation) -> str:
     )
 
 
+def costs(found: Sequence[Allocation]) -> Table:
+    """Return one row per law and cost of training: how it was measured, and how the best division grows with it."""
+    rows = tuple(
+        (
+            each.law,
+            each.cost.name,
+            str(each.cost.n_models),
+            f"{plain(each.cost.factor)} N^{plain(each.cost.n_exponent)} D^{plain(each.cost.d_exponent)}",
+            plain(math.exp(each.cost.spread)),
+            between(each.n_exponent, each.n_exponent_interval),
+            between(each.d_exponent, each.d_exponent_interval),
+            each.cost.note or "-",
+        )
+        for each in found
+    )
+    columns = ("law", "cost of", "measured on", "C =", "spread, factor", "N ~ C to the", "D ~ C to the", "remarks")
+    return Table(columns, rows, ("measured on", "spread, factor"))
+
+
 def allocation_rows(found: Allocation) -> list[dict[str, Any]]:
     """Return one row per budget."""
     return [

@@ -107,6 +107,13 @@ def curve_of(series: Series, level: float = LEVEL) -> Curve:
     return Curve(grid, *scores, published, float(x.max()))
 
 
+def span_of(panel: Panel) -> tuple[float, float]:
+    """Return the scores that a panel shows: all points and curves, whatever bands do where points do not hold them."""
+    values = np.concatenate([part for each in panel.series for part in (seen(each)[1], curve_of(each).score)])
+    margin = 0.06 * float(np.ptp(values))
+    return float(values.min()) - margin, float(values.max()) + margin
+
+
 def colours(panel: Panel) -> list[str]:
     """Return the colour of every series of a panel."""
     return [each.colour or PALETTE[number % len(PALETTE)] for number, each in enumerate(panel.series)]

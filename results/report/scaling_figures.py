@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.report.figures import INK, styled
-from results.report.scaling_curves import PALETTE, Panel, Series, axis_title, colours, curve_of, seen
+from results.report.scaling_curves import PALETTE, Panel, Series, axis_title, colours, curve_of, seen, span_of
 
 _ACROSS = 3
 _SOFT = "#52606d"
@@ -64,7 +64,7 @@ def laws(panels: Sequence[Panel]) -> Any:
             _draw(figure, series, colour, place, listed)
         x = [value for series in panel.series for value in seen(series)[0]]
         figure.update_xaxes(title=axis_title(panel.series[0]), **_log_axis(x), **place)
-        figure.update_yaxes(title="score" if place["col"] == 1 else None, **place)
+        figure.update_yaxes(title="score" if place["col"] == 1 else None, range=list(span_of(panel)), **place)
     return _with_legend(figure, 480 if len(panels) == 1 else 130 + 320 * down, titled=len(panels) > 1)
 
 
@@ -113,7 +113,8 @@ def _with_legend(figure: Any, height: int, *, titled: bool) -> Any:
     """Style the figure, its legend at the top, above the titles of panels where there are any."""
     styled(figure, height=height, legend=len({trace.name for trace in figure.data}) > 1)
     legend = {"yref": "container", "y": 0.995, "yanchor": "top", "x": 0}
-    return figure.update_layout(legend=legend, margin={"t": 90 if titled else 60})
+    top = (50 if figure.layout.showlegend else 15) + (40 if titled else 0)
+    return figure.update_layout(legend=legend, margin={"t": top})
 
 
 def _log_axis(values: Sequence[float]) -> dict[str, Any]:
@@ -190,7 +191,7 @@ def clouds(panels: Sequence[tuple[str, Sequence[Dots]]], y_title: str, *, log_x:
 
     across = min(_ACROSS, len(panels))
     down = math.ceil(len(panels) / across)
-    figure = make_subplots(rows=down, cols=across, horizontal_spacing=0.07, vertical_spacing=min(0.2, 0.5 / down))
+    figure = make_subplots(rows=down, cols=across, horizontal_spacing=0.07, vertical_spacing=0.25 / down)
     listed: set[str] = set()
     for index, (title, drawn) in enumerate(panels):
         place = {"row": index // across + 1, "col": index % across + 1}

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from results.report.scaling_curves import Panel, Series, axis_title, colours, curve_of, seen
+from results.report.scaling_curves import Panel, Series, axis_title, colours, curve_of, seen, span_of
 
 FORMATS = ("png", "pdf", "svg")
 _ACROSS = 3
@@ -33,6 +33,7 @@ def image(panels: Sequence[Panel], form: str) -> bytes:
         for series, colour in zip(panel.series, colours(panel), strict=True):
             _draw(axis, series, colour)
         axis.set_xscale("log")
+        axis.set_ylim(*span_of(panel))
         axis.set_xlabel(axis_title(panel.series[0]), fontsize=9)
         axis.set_ylabel("score", fontsize=9)
         axis.set_title(panel.title, fontsize=10, loc="left")

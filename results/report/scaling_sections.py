@@ -46,11 +46,13 @@ def data(unit: str, facts: Sequence[str], laws: Sequence[Law]) -> Section:
 
 def fits(contents: Sequence[Mapping[str, Any]]) -> Section:
     """Return the parameters with intervals, beside the published ones where these are known."""
-    listed = [("Plain parameters, 95 % intervals", tables.fits(contents))]
-    listed.append(("Log parameters, as the study publishes them", tables.log_parameters(contents)))
-    beside = tables.losses(contents)
-    if beside.rows:
-        listed.append(("Loss", beside))
+    named = [
+        ("Beside the published fits: log parameters", tables.beside_published(contents)),
+        ("Beside the published fits: loss", tables.losses(contents)),
+        ("Plain parameters, 95 % intervals", tables.fits(contents)),
+        ("Log parameters, 95 % intervals", tables.log_parameters(contents)),
+    ]
+    listed = [(heading, table) for heading, table in named if table.rows]
     text = (
         "L = 1 - score is the misalignment, X the resource in units of X0. A law is fitted by the sum over points of "
         "the Huber loss (delta 0.001) of ln L - ln L(predicted); e, a, b and lambda10 are the logarithms in which it "
@@ -90,7 +92,7 @@ def graded(found: Sequence[Gain], ends: Sequence[Saturation], trend: Trend | Non
                 ],
                 title,
             ),
-            title.capitalize(),
+            title[0].upper() + title[1:],
         )
         for name, title, values in figure_of
     )
@@ -112,10 +114,12 @@ def allocation(found: Sequence[Allocation]) -> Section:
         (title, [_line(each, f"{each.law}, {each.cost.name}", attribute) for each in found])
         for title, attribute in (("best parameters N", "n_params"), ("best samples seen D", "n_samples"))
     ]
-    text = tuple(answers.allocation_words(each) for each in found)
-    listed = tuple((f"{each.law}, cost of {each.cost.name}", answers.allocation(each)) for each in found)
+    text = tuple({each.law: answers.allocation_words(each) for each in reversed(found)}.values())
+    by_law = {each.law: each for each in reversed(found)}
+    listed = [("By the cost of training", answers.costs(found))]
+    listed += [(f"{name}, cost of {each.cost.name}", answers.allocation(each)) for name, each in by_law.items()]
     figure = Figure("allocation", draw.lines(panels, "training compute (FLOPs)"), "Best division of compute")
-    return Section("allocation", "Allocation of compute", text, listed, (figure,))
+    return Section("allocation", "Allocation of compute", text, tuple(listed), (figure,))
 
 
 def _line(found: Allocation, label: str, attribute: str) -> draw.Line:
@@ -128,7 +132,7 @@ def _line(found: Allocation, label: str, attribute: str) -> draw.Line:
 
 def warnings(contents: Sequence[Mapping[str, Any]], more: Sequence[str] = ()) -> Section:
     """Return what a reader must know before trusting the laws: flat directions, failures, intervals too narrow."""
-    rows = [(content["name"], text) for content in contents for text in content["warnings"]]
+    rows = [(content["name"], "; ".join(content["warnings"])) for content in contents if content["warnings"]]
     text = tuple(more) if rows or more else ("None.",)
     listed = (("", Table(("law", "warning"), tuple(rows))),) if rows else ()
     return Section("warnings", "Warnings", text, listed)

@@ -142,9 +142,10 @@ def from_scratch(table: pd.DataFrame, datasets: tuple[str, ...] = ("imagenet", "
 
 
 def family_means(table: pd.DataFrame, resource: str) -> list[Dots]:
-    """Return the mean score over benchmarks and models of every family at every amount of a resource."""
+    """Return the mean score over benchmarks and models of every family, three means per decade of a resource."""
     found = []
-    for name, rows in from_scratch(table).groupby("arch_family"):
+    rounded = 10.0 ** ((3 * np.log10(table[resource].where(table[resource] > 0))).round() / 3)
+    for name, rows in from_scratch(table.assign(**{resource: rounded})).groupby("arch_family"):
         means = rows.groupby(resource)["score"].mean()
         labels = [f"{name}, {n} models" for n in rows.groupby(resource)["model_id"].nunique()]
         found.append(Dots(str(name), means.index.tolist(), means.tolist(), labels, "linear"))
@@ -184,7 +185,7 @@ def pairs(table: pd.DataFrame) -> list[tuple[str, str, list[Dots]]]:
         for first in REGIONS[:number]:
             both = wide[[first, second]].dropna()
             cloud = Dots("models", both[first].tolist(), both[second].tolist(), [str(name) for name in both.index])
-            found.append((first, second, [cloud]))
+            found.append((first, second.replace("Behavioral", "behaviour"), [cloud]))
     return found
 
 

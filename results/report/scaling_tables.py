@@ -11,13 +11,16 @@ from results.report.scaling import Table
 from results.scaling.graded import Gain, Trend
 from results.scaling.saturation import Saturation
 
+_NOTHING = 1e-8  # the least that an amount can be is exp(-20), which no point tells from 0
 _TOLERANCE = 0.005  # parameters closer than this to the published ones are called equal
 
 
 def plain(value: float | None) -> str:
-    """Return a number as tables show it: four digits, powers of ten beyond what is easily read."""
+    """Return a number as tables show it: four digits, powers of ten beyond what is easily read, 0 below 1e-8."""
     if value is None or math.isnan(value):
         return "-"
+    if abs(value) < _NOTHING:
+        return "0"
     return f"{value:.4g}" if value == 0 or 1e-4 <= abs(value) < 1e5 else f"{value:.3g}"
 
 
@@ -51,24 +54,24 @@ def fits(contents: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def log_parameters(contents: Sequence[Mapping[str, Any]]) -> Table:
-    """Return one row per law and log parameter, beside what was published of it where that is known."""
-    rows = []
-    for content in contents:
-        known = content.get("published", {}).get("log", {})
-        for name, triple in content["log"].items():
-            cells = [content["name"], name, _triple(triple)]
-            if any("published" in each for each in contents):
-                cells += _beside(triple["value"], known.get(name))
-            rows.append(tuple(cells))
-    columns = ("law", "parameter", "fitted")
-    if any("published" in content for content in contents):
-        return Table((*columns, "published", "difference", "verdict"), tuple(rows), ("difference",))
-    return Table(columns, tuple(rows))
+    """Return one row per law: log parameters with intervals."""
+    names = list(dict.fromkeys(name for content in contents for name in content["log"]))
+    rows = tuple((content["name"], *(_triple(content["log"].get(name)) for name in names)) for content in contents)
+    return Table(("law", *names), rows)
 
 
-def _beside(value: float, known: Mapping[str, float] | None) -> tuple[str, str, str]:
-    if known is None:
-        return "-", "-", "-"
+def beside_published(contents: Sequence[Mapping[str, Any]]) -> Table:
+    """Return one row per log parameter of every law that was published, beside what was published; () rows if none."""
+    rows = tuple(
+        (content["name"], name, _triple(triple), *_beside(triple["value"], content["published"]["log"][name]))
+        for content in contents
+        if "published" in content
+        for name, triple in content["log"].items()
+    )
+    return Table(("law", "parameter", "fitted", "published", "difference", "verdict"), rows, ("difference",))
+
+
+def _beside(value: float, known: Mapping[str, float]) -> tuple[str, str, str]:
     difference = value - known["value"]
     relative = abs(difference / known["value"]) if known["value"] else math.inf
     inside = known["low"] <= value <= known["high"]
