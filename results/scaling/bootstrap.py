@@ -7,11 +7,10 @@ rows then counts the same evidence many times, and only drawing whole groups giv
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtr
-from scipy.stats import t as student
 
 from model_zoo.errors import ShapeMismatch
 from results.scaling.contracts import Array, Bootstrap, Fit, Form, Law, Points, Resampling
+from results.scaling.draws import tail
 from results.scaling.fitting import CONVERGED, deltas_to, fit, row_weights
 from results.scaling.forms import get_form
 from results.scaling.solver import minimise
@@ -111,8 +110,8 @@ def intervals(bootstrap: Bootstrap, form: Form, level: float = 0.95) -> dict[str
     ----------
     Hesterberg 2015, The American Statistician 69:371.
     """
-    tail = _tail(bootstrap.n_units, level)
-    low, high = percentiles(bootstrap, 100 * tail), percentiles(bootstrap, 100 * (1 - tail))
+    share = tail(bootstrap.n_units, level)
+    low, high = percentiles(bootstrap, 100 * share), percentiles(bootstrap, 100 * (1 - share))
     plain_low, plain_high = form.to_plain(low), form.to_plain(high)
     found = {name: (float(low[at]), float(high[at])) for at, name in enumerate(form.parameters)}
     return found | {name: (float(plain_low[at]), float(plain_high[at])) for at, name in enumerate(form.plain)}
@@ -188,10 +187,3 @@ def _starts(form: Form, points: Points, log: Array) -> list[Array]:
     usual = {"alpha": 0.3, "beta": 0.3, "kappa": 0.3, "gamma": 1.0, "lambda10": place, "t10": place}
     raised = np.array([usual.get(name, half) for name in form.parameters])
     return [log] if (log > low).all() else [log, np.where(log <= low, raised, log)]
-
-
-def _tail(n_units: int | None, level: float) -> float:
-    tail = (1 - level) / 2
-    if n_units is None:
-        return tail
-    return float(ndtr(np.sqrt(n_units / (n_units - 1)) * student.ppf(tail, n_units - 1)))
