@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_args
 from model_zoo.errors import InvalidOption, UnknownName
 from results.cli import console, running
 from results.scaling.contracts import Law, Points, Resampling
+from results.scaling.graded import HIERARCHY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from results.scaling.studies import Experiment
 
 STUDY = "gokce2024"
+_NAMES = {"Behavioral": "behaviour"}
 
 
 @dataclass(frozen=True)
@@ -183,11 +185,11 @@ def _own(choice: Choice) -> Source:
 
 
 def _expanded(found: Mapping[str, tuple[Experiment, Mapping[str, Points]]]) -> dict[str, tuple[Experiment, Points]]:
-    """Return points by law: an experiment's name, the value it is split by, or both."""
+    """Return points by law: an experiment's name, the value it is split by, or both; regions along the hierarchy."""
     return {
-        " ".join(filter(None, (name, value))) or "all": (each, points)
+        " ".join(filter(None, (name, _NAMES.get(value, value)))) or "all": (each, parts[value])
         for name, (each, parts) in found.items()
-        for value, points in parts.items()
+        for value in sorted(parts, key=lambda part: (HIERARCHY.index(part) if part in HIERARCHY else -1, part))
     }
 
 

@@ -115,7 +115,7 @@ def trend(found: Trend) -> Table:
     """Return the gains of regions from models paired with themselves, and the steps between regions."""
     steps = [None, *zip(found.steps, found.step_intervals, strict=True)]
     rows = tuple(
-        (region, between(value, interval), "-" if step is None else between(*step))
+        (region.replace("Behavioral", "behaviour"), between(value, interval), "-" if step is None else between(*step))
         for region, value, interval, step in zip(found.regions, found.gains, found.gain_intervals, steps, strict=True)
     )
     return Table(("region", "score per decade of compute", "step from the region before"), rows)
@@ -124,8 +124,9 @@ def trend(found: Trend) -> Table:
 def trend_words(found: Trend, level: float = 0.95) -> str:
     """Return what the trend test says, in a sentence."""
     slope = between(found.slope, found.slope_interval)
+    regions = " < ".join(found.regions).replace("Behavioral", "behaviour")
     return (
-        f"Gains change by {slope} per step along {' < '.join(found.regions)} ({100 * level:g} % interval over "
+        f"Gains change by {slope} per step along {regions} ({100 * level:g} % interval over "
         f"{found.n_groups} groups of {found.n_models} models), p = {found.p:.4g} (two-sided); they rise at every step "
         f"in {found.ordered:.0%} of the draws. Null: {found.null}."
     )
