@@ -88,6 +88,7 @@ def test_the_file_as_published_is_read_from_a_mirror_and_from_the_data_folder(mi
     assert len(gokce2024(mirrored(tmp_path, content, SCORES.name), True)) == 4965
     mirrored(data_folder(), content, SCORES.name)
     assert len(gokce2024(None, True)) == 4965
+    assert len(gokce2024(mirrored(tmp_path / "other", b"not looked at"), True)) == 4965
 
 
 @pytest.mark.mirror

@@ -295,6 +295,7 @@ HEAD = "study: mine\nexperiments: "
         (HEAD + "{compute_neuro: {x: {n_params: 1}}}", DuplicateName, r"gokce2024\.yaml and .*mine\.yaml"),
         (HEAD + "{}", InvalidOption, "experiments as it should be"),
         ("study: mine\nexperiment: {}", InvalidOption, "experiment"),
+        (HEAD + "{a: {x: {n_params: 1}}}\nbase: {}", InvalidOption, "base as it should be"),
         ("- a\n- b", InvalidOption, "the file as it should be"),
         ("", InvalidOption, "the file as it should be"),
         ("study: [", DataIntegrity, "expected YAML"),
