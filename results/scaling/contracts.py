@@ -114,6 +114,7 @@ class Bootstrap:
     seed : of the draws.
     n_failed : draws that did not converge.
     n_units : rows or groups that were drawn from; few of them make intervals wider. None if not known.
+    center : (n_parameters,) log parameters of the fit to all points, from which the bias of draws is seen; or None.
     """
 
     log: Array = field(repr=False)
@@ -121,6 +122,7 @@ class Bootstrap:
     seed: int
     n_failed: int
     n_units: int | None = None
+    center: Array | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ def test_a_draw_is_the_best_fit_to_copies_of_what_was_drawn(by: str):
     points = grouped()
     found = fit(FORM, points)
     made = bootstrap(found, points, n_draws=6, by=by, seed=3)
+    np.testing.assert_array_equal(made.center, list(found.log.values()))
     assert (made.by, made.seed, made.n_failed, made.n_units) == (by, 3, 0, 60 if by == "rows" else 12)
     drawn = np.random.default_rng(3).integers(0, made.n_units, size=(6, made.n_units))
     for units, log in zip(drawn, made.log, strict=True):
@@ -98,8 +99,23 @@ def test_intervals_of_many_units_are_percentiles_in_both_forms():
 def test_intervals_of_few_units_are_wider_by_student_and_one_unit_less(n_units: int):
     tail = norm.cdf(np.sqrt(n_units / (n_units - 1)) * student(n_units - 1).ppf(0.025))
     found = intervals(flat_draws(n_units), FORM)["e"]
-    np.testing.assert_allclose(found, [2 * tail - 1, 1 - 2 * tail], atol=1e-9)
+    np.testing.assert_allclose(found, [2 * tail - 1, 1 - 2 * tail], atol=1e-6)
     assert found[1] > 0.95
+
+
+def test_intervals_move_to_where_the_draws_lie_about_the_fit():
+    """Levels Phi(2 z +- 1.96) with z the normal quantile of the share of draws below the fit."""
+    made = flat_draws(None)
+    center = np.array([0.2, -0.4, 2.0])
+    found = intervals(replace(made, center=center), FORM)
+    for name, at in (("e", 0.2), ("a", -0.4)):
+        z = norm.ppf((at + 1) / 2)
+        np.testing.assert_allclose(found[name], 2 * norm.cdf([2 * z - 1.95996, 2 * z + 1.95996]) - 1, atol=2e-3)
+    np.testing.assert_allclose(found["alpha"], [1.05, 2.95], atol=2e-3)
+    never = intervals(replace(made, center=np.array([-5.0, -1.0, 2.0])), FORM)
+    assert -1.0 <= never["e"][0] <= never["e"][1] < -0.99
+    still = Bootstrap(np.full((9, 3), -20.0), "rows", 0, 0, None, np.full(3, -20.0))
+    assert intervals(still, FORM)["e"] == (-20.0, -20.0)
 
 
 def test_intervals_without_a_draw_that_converged_are_not_numbers():

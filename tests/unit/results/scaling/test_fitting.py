@@ -143,9 +143,9 @@ def test_resources_that_rise_together_are_said_to_be_indistinguishable():
     truth = get_form("power").log_misalignment(np.array([-1.0, 0.0, 0.3]), together.x[:, :1])[0]
     together = replace(together, misalignment=np.exp(truth))
     found = fit(get_form("two_variable"), together, starts=np.array([[-1.0, -0.7, 0.3, -0.7, 0.3]]))
-    assert found.flat == (
-        "a and alpha and b and beta cannot be told apart: the loss hardly changes along this direction",
-    )
+    said = " ".join(found.flat)
+    assert "cannot be told apart" in said
+    assert all(f"{name} " in said for name in ("a", "alpha", "b", "beta"))
     assert fit(get_form("two_variable"), points, starts=np.array([[-1.0, -0.7, 0.3, -0.7, 0.3]])).flat == ()
 
 
