@@ -95,7 +95,7 @@ def test_starts_and_blocks_do_not_change_the_optimum(monkeypatch: pytest.MonkeyP
 def test_a_search_that_is_cut_short_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(solver, "_STEPS", 1)
     monkeypatch.setattr(solver, "_ROUNDS", 1)
-    assert not fit(get_form("power"), made("power", noise=0.05), starts=np.array([[0.0, 5.0, 1.0]])).converged
+    assert not fit(get_form("power"), made("power", noise=0.05), starts=np.array([[-1.0, 0.0, 0.6]])).converged
 
 
 def test_whole_weights_are_rows_that_are_repeated():
