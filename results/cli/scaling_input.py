@@ -110,14 +110,15 @@ def column_of(name: str) -> str:
     return next((column for column, each in COLUMNS.items() if wanted in each.names), wanted)
 
 
-def published_table(choice: Choice) -> pd.DataFrame:
-    """Return the published table in the unit asked for."""
+def published_table(choice: Choice, *, checkpoints: bool = False) -> pd.DataFrame:
+    """Return the published table in the unit asked for; `checkpoints` for the one along training."""
     from results.scaling.published import Unit, gokce2024
 
     if choice.unit not in get_args(Unit):
         raise running.bad("--unit", f"one of {', '.join(get_args(Unit))}", choice.unit, "scaling fit")
     unit: Unit = choice.unit  # type: ignore[assignment]
-    return gokce2024(choice.mirror, choice.offline or None, unit=unit, ceilings=_ceilings(choice.ceilings))
+    ceilings, offline = _ceilings(choice.ceilings), choice.offline or None
+    return gokce2024(choice.mirror, offline, unit=unit, ceilings=ceilings, checkpoints=checkpoints)
 
 
 def _ceilings(given: Sequence[str]) -> dict[str, float]:

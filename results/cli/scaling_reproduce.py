@@ -13,7 +13,7 @@ from model_zoo.errors import InvalidOption, UnknownName
 from results import records
 from results.cli import console, options, running
 from results.cli import scaling_options as given
-from results.cli.scaling_input import STUDY, Choice, laws_of, source_of
+from results.cli.scaling_input import STUDY, Choice, laws_of, published_table, source_of
 from results.cli.scaling_show import check_image, described, note_written, provenance, show
 from results.scaling import records as scaling_records
 
@@ -58,14 +58,16 @@ def reproduce(
         )
     choice = Choice(("*",), unit=unit, ceilings=tuple(ceiling or ()), mirror=mirror, offline=offline)
     source = source_of(choice, "reproduce")
+    training = published_table(choice, checkpoints=True)
     laws = laws_of(source, by, draws, seed, quiet=quiet)
     contents = described(source, laws)
     with console.Bars(quiet=quiet) as bars:
         from results.cli.scaling_study_page import panels_of_study, study_page
 
-        records.write_atomically(report, study_page(source, laws, contents, draws=draws, seed=seed, progress=bars))
+        made = provenance(source, draws=draws, seed=seed)
+        records.write_atomically(report, study_page(source, training, laws, contents, made, bars))
         written = [report, *_images(figures, panels_of_study(source, laws), bars)]
-    text = scaling_records.to_json(contents, provenance(source, draws=draws, seed=seed))
+    text = scaling_records.to_json(contents, made)
     if json == console.STDOUT:
         sys.stdout.write(text)
     elif json is not None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from results.cli.scaling_analyses import COSTS, comparisons, frontiers, graded, models_of, trend_of
 from results.cli.scaling_input import Source
 from results.cli.scaling_pages import HELD_OUT, allocations_of, along_compute
-from results.cli.scaling_show import provenance, published_unit
+from results.cli.scaling_show import published_unit
 from results.report import scaling_figures as draw
 from results.report import scaling_sections as sections
 from results.report import scaling_study as study
@@ -18,23 +18,34 @@ from results.scaling.contracts import Law
 from results.scaling.graded import Trend
 from results.scaling.saturation import saturation
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 TITLE = "Scaling laws of Gokce and Schrimpf (2024), reproduced"
 REGIONS = ("V1", "V2", "V4", "IT", "behaviour")
 GRADED = tuple(f"region_{key}_group1" for key in ("v1", "v2", "v4", "it", "behavior"))
-COMPARED = ("compute_neuro", "compute_behavior", "region_avg_group1", "region_avg_group2", "sample_imagenet_scaling")
+COMPARED = ("compute_neuro", "compute_behavior", "region_avg_group2")
 BOTH = "compute_chinchilla"
 
 
 def study_page(
     source: Source,
+    training: pd.DataFrame,
     laws: Mapping[str, Law],
     contents: Sequence[Mapping[str, Any]],
-    *,
-    draws: int,
-    seed: int,
+    made: Mapping[str, Any],
     progress: Any,
 ) -> str:
-    """Return the page: every figure of the study that public tables allow, beside what was published."""
+    """Return the page: every figure of the study that public tables allow, beside what was published.
+
+    Parameters
+    ----------
+    source, laws, contents : all experiments of the study, their laws, and what is known of these.
+    training : scores of models along their training.
+    made : provenance, with the number of draws and the seed.
+    progress : called as progress(stage, done, total).
+    """
+    draws, seed = made["bootstrap_draws"], made["seed"]
     tested = trend_of(source.experiments[GRADED[0]], source.table, draws=draws, seed=seed)
     found = graded([laws[name] for name in GRADED], tested)
     drawn = [_picture(name, panels) for name, panels in panels_of_study(source, laws)]
@@ -43,7 +54,7 @@ def study_page(
         _findings(laws, tested),
         sections.data(source.unit, source.facts, list(laws.values())),
         sections.fits(contents),
-        sections.figures([figure for figure in drawn if figure[3]], _clouds(source)),
+        sections.figures([figure for figure in drawn if figure[3]], _clouds(source.table, training)),
         sections.graded(found.gains, found.ends, found.trend, REGIONS),
         sections.allocation(allocations_of(source, {BOTH: laws[BOTH]})),
         sections.frontier(frontiers(models_of(source, BOTH)), COSTS),
@@ -51,7 +62,7 @@ def study_page(
         sections.warnings(contents),
     ]
     facts = f"{source.table['model_id'].nunique()} models, {len(laws)} laws"
-    return render(TITLE, facts, shown, provenance(source, draws=draws, seed=seed))
+    return render(TITLE, facts, shown, made)
 
 
 def panels_of_study(source: Source, laws: Mapping[str, Law]) -> list[tuple[str, list[Panel]]]:
@@ -87,9 +98,8 @@ def _findings(laws: Mapping[str, Law], tested: Trend | None) -> Section:
     return Section("findings", "Findings", text)
 
 
-def _clouds(source: Source) -> list[Figure]:
+def _clouds(table: pd.DataFrame, training: pd.DataFrame) -> list[Figure]:
     """Return the figures that show models without laws."""
-    table = source.table
     pairs = [(f"{first} (across) and {second} (up)", dots) for first, second, dots in study.pairs(table)]
     families = [
         ("fig3-families", "Figure 3: samples seen, mean of every family", "samples seen in training", "n_samples_seen"),
@@ -101,6 +111,12 @@ def _clouds(source: Source) -> list[Figure]:
     ]
     return [
         *means,
+        Figure(
+            "appendix-training",
+            draw.clouds(study.along_training(training), "score"),
+            "Appendix: alignment along training",
+            "Models trained on whole data sets, after 1 to 300 epochs; mean of every family, three per decade.",
+        ),
         Figure(
             "appendix-accuracy",
             draw.clouds(study.accuracy(table), "score", log_x=False),

@@ -142,12 +142,24 @@ def from_scratch(table: pd.DataFrame, datasets: tuple[str, ...] = ("imagenet", "
 
 
 def family_means(table: pd.DataFrame, resource: str) -> list[Dots]:
-    """Return the mean score over benchmarks and models of every family, three means per decade of a resource."""
+    """Return the mean score of every family of models trained from scratch, three means per decade of a resource."""
+    return _means(from_scratch(table), "arch_family", resource)
+
+
+def along_training(table: pd.DataFrame) -> list[tuple[str, list[Dots]]]:
+    """Return, per region, the mean score of families, and of self-supervised models, against samples seen so far."""
+    kinds = table["arch_family"].where(~table["is_ssl"], "self-supervised")
+    parts = _regions(table.assign(kind=kinds))
+    return [(f"samples seen ({name})", _means(part, "kind", "n_samples_seen")) for name, part in parts]
+
+
+def _means(rows: pd.DataFrame, label: str, resource: str) -> list[Dots]:
     found = []
-    rounded = 10.0 ** ((3 * np.log10(table[resource].where(table[resource] > 0))).round() / 3)
-    for name, rows in from_scratch(table.assign(**{resource: rounded})).groupby("arch_family"):
-        means = rows.groupby(resource)["score"].mean()
-        labels = [f"{name}, {n} models" for n in rows.groupby(resource)["model_id"].nunique()]
+    rounded = 10.0 ** ((3 * np.log10(rows[resource].where(rows[resource] > 0))).round() / 3)
+    for name, part in rows.groupby(label):
+        groups = part.groupby(rounded.loc[part.index])
+        labels = [f"{name}, {n} models" for n in groups["model_id"].nunique()]
+        means = groups["score"].mean()
         found.append(Dots(str(name), means.index.tolist(), means.tolist(), labels, "linear"))
     return found
 

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from results.cli.app import app
 
 STUDY = {
-    "fig1", "fig2-parameters", "fig2-families", "fig2-means", "fig3-datasets", "fig3-families", "fig4-allocation",
-    "fig4-families", "fig5-regions", "fig5-means", "gain-coefficient", "gain-total", "allocation", "frontier",
-    "appendix-simclr", "appendix-simclr-regions", "appendix-pretrained", "appendix-infimnist", "appendix-accuracy",
-    "appendix-conditions", "appendix-pairs",
+    "fig1", "fig2-parameters", "fig2-families", "fig2-means", "fig3-datasets", "fig3-families",
+    "fig4-allocation", "fig4-families", "fig5-regions", "fig5-means", "gain-coefficient", "gain-total",
+    "allocation", "frontier", "appendix-simclr", "appendix-training", "appendix-simclr-regions",
+    "appendix-pretrained", "appendix-infimnist", "appendix-accuracy", "appendix-conditions", "appendix-pairs",
 }  # fmt: skip
 
 
