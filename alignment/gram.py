@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alignment.contracts import Array, Floats, Indices
-from alignment.linear_maps import System, centre_features, centre_gram
+from alignment.linear_maps import System, centre_features, centre_gram, ridge_precision
 from alignment.reduction import Arrays, Reducer, Resources, reduced, refuse_non_finite
 from alignment.spill import BLOCK
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
@@ -43,6 +43,7 @@ class Gram:
     row_sums: Array = field(repr=False)
     matrix: Array | None = field(default=None, repr=False)
     features: npt.NDArray[np.float32] | None = field(default=None, repr=False)
+    _precisions: dict[float, Array | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def rows_of(self, stimulus_ids: Sequence[str]) -> Indices:
         """Return the row numbers of stimuli, in the order asked for."""
@@ -55,6 +56,14 @@ class Gram:
             return centre_features(self.features, train, test)
         assert self.matrix is not None
         return centre_gram(self.matrix, train, test)
+
+    def precision(self, alpha: float) -> Array | None:
+        """Return `alignment.linear_maps.ridge_precision`, made once; None where there is none, or no matrix."""
+        if self.matrix is None:
+            return None
+        if alpha not in self._precisions:
+            self._precisions[alpha] = ridge_precision(self.matrix, alpha)
+        return self._precisions[alpha]
 
     @classmethod
     def of(cls, features: Floats, stimulus_ids: Sequence[str]) -> Gram:

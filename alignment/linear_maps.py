@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from alignment.gram import Gram
 
 
+_WELL_CONDITIONED = 1e-9  # reciprocal condition number
+
+
 @dataclass(frozen=True)
 class DualSystem:
     """Centred similarities with the training stimuli, (n_train + n_test, n_train), training stimuli first."""
@@ -194,6 +197,60 @@ def ridge(system: System, responses: Array, alpha: float = 1.0) -> Array:
         return np.asarray(_ridge_cholesky(system, centred, alpha) + mean)
     except np.linalg.LinAlgError:
         return np.asarray(spectrum(system).shrink(centred, alpha) + mean)
+
+
+def ridge_precision(gram: Array, alpha: float) -> Array | None:
+    """Return the matrix (n_stimuli, n_stimuli) from which ridge predicts any stimuli held out; see `ridge_held_out`.
+
+    B = C - C 1 1^T C / (1^T C 1) with C = (K + alpha I)^-1, from one factorisation of all stimuli. None where rounding
+    could reach the seventh digit of a prediction: then every split must be solved by itself.
+
+    Parameters
+    ----------
+    gram : array of shape (n_stimuli, n_stimuli)
+        K = F F^T of uncentred features.
+    alpha : float
+    """
+    n_stimuli = len(gram)
+    mean = gram.mean(axis=0)
+    system = gram - mean[:, None] - (mean - mean.mean())  # centred; the intercept makes this no other problem
+    apart = float(np.trace(system)) / n_stimuli + alpha  # what constant responses are weighed with, taken off below
+    size = float(np.abs(system).sum(axis=0).max()) + apart
+    system.flat[:: n_stimuli + 1] += alpha
+    system += apart / n_stimuli
+    factor, failed = scipy.linalg.lapack.dpotrf(system.T, lower=False, overwrite_a=True)
+    if failed or not scipy.linalg.lapack.dpocon(factor, size)[0] > _WELL_CONDITIONED:
+        return None
+    inverse, failed = scipy.linalg.lapack.dpotri(factor, lower=False, overwrite_c=True)
+    if failed:
+        return None
+    inverse = np.triu(inverse) + np.triu(inverse, 1).T
+    return np.asarray(inverse - 1.0 / (n_stimuli * (alpha + apart)))
+
+
+def ridge_held_out(precision: Array, train: Indices, test: Indices, responses: Array) -> Array:
+    """Return the ridge predictions of `ridge` for the test stimuli, shape (n_test, n_neuroids).
+
+    With B partitioned into training and test stimuli, - B_test,test^-1 B_test,train Y: a system of n_test instead of
+    n_train equations.
+
+    Parameters
+    ----------
+    precision : array of shape (n_stimuli, n_stimuli)
+        Of `ridge_precision`.
+    train, test : integer arrays
+        Row numbers; together all of them.
+    responses : array of shape (n_train, n_neuroids)
+        Finite training responses.
+
+    References
+    ----------
+    Cook and Weisberg (1982), Residuals and Influence in Regression, sec. 3.2; An, Liu and Venkatesh (2007), Fast
+    cross-validation algorithms for least squares support vector machine and kernel ridge regression, Pattern
+    Recognition 40, theorem 1, of which this is the form that needs no test responses.
+    """
+    held_out = precision[test]
+    return np.asarray(-scipy.linalg.solve(held_out[:, test], held_out[:, train] @ responses, assume_a="pos"))
 
 
 def spectrum(system: System, n_largest: int | None = None) -> Spectrum:

@@ -7,7 +7,18 @@ import pytest
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.linear_model import Ridge
 
-from alignment.linear_maps import DualSystem, centre_features, centre_gram, fit_by_missingness, pls2, ridge
+from alignment import get_metric
+from alignment.gram import Gram
+from alignment.linear_maps import (
+    DualSystem,
+    centre_features,
+    centre_gram,
+    fit_by_missingness,
+    pls2,
+    ridge,
+    ridge_held_out,
+    ridge_precision,
+)
 
 N_TEST = 20
 SHAPES = [(100, 400, 12), (60, 30, 5), (50, 300, 80), (30, 500, 4)]  # n_train, n_features, n_neuroids
@@ -152,3 +163,27 @@ def test_pls_stops_where_scikit_learn_stops(shape, form):
     expected = nipals.fit(features[:n_train], responses[:n_train]).predict(features[n_train:])
     got = pls2(_systems(features, n_train)[form], responses[:n_train], 8)
     np.testing.assert_allclose(got, expected, atol=1e-7 * expected.std())
+
+
+@pytest.mark.parametrize(("n_features", "offset", "copies"), [(60, 0.0, 1), (500, 3.0, 1), (500, 0.0, 2)])
+def test_stimuli_held_out_are_predicted_as_by_a_fit_without_them(n_features, offset, copies):
+    rng = np.random.default_rng(0)
+    features = np.repeat(rng.normal(offset, 1, size=(50 // copies, n_features)), copies, axis=0)
+    responses = rng.normal(5, 1, size=(50, 4))
+    gram = features @ features.T
+    precision = ridge_precision(gram, 2.0)
+    assert precision is not None
+    for test in (np.arange(5), np.array([3, 40, 17]), np.array([9])):
+        train = np.setdiff1d(np.arange(50), test)
+        expected = Ridge(alpha=2.0).fit(features[train], responses[train]).predict(features[test])
+        found = ridge_held_out(precision, train, test, responses[train])
+        np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_similarities_that_leave_too_few_digits_have_no_common_factor():
+    features = np.random.default_rng(0).normal(size=(50, 40)) * 1e6
+    assert ridge_precision(features @ features.T, 1.0) is None
+    gram = Gram.of(np.tile(features, 2).astype(np.float32), [str(number) for number in range(50)])
+    assert gram.matrix is not None
+    assert gram.precision(1.0) is None
+    assert np.isfinite(get_metric("ridge").predict(gram, np.arange(45), np.arange(45, 50), features[:45, :3])).all()
