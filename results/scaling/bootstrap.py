@@ -6,6 +6,8 @@ rows then counts the same evidence many times, and only drawing whole groups giv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.special import ndtr, ndtri
 
@@ -17,6 +19,7 @@ from results.scaling.forms import get_form
 from results.scaling.solver import minimise
 
 _DELTAS = (0.03, 0.01, 0.003)
+_DELTAS_AGAIN, _N_AGAIN = (1.0, 0.1, *_DELTAS), 25
 
 
 def bootstrap(
@@ -58,29 +61,54 @@ def bootstrap(
     Notes
     -----
     A draw is a vector of counts that weighs the points; no row is copied. Draws begin at the fit, and where that has
-    parameters at a lower bound also away from the bound, and pass through larger deltas (`solver.minimise`): searches
+    parameters at a lower bound also away from the bound, and pass through larger deltas (`solver.minimise`); the few
+    that do not converge, in flat valleys towards laws without a plateau, are searched anew from the grid. Searches
     of single draws over the whole grid find no better optimum (docs/scaling-speed.md).
     """
     form = get_form(fit.form)
     weights = row_weights(form, points) if weights is None else weights
     counts = _draws(points, n_draws, by, seed)
     log = np.array([fit.log[name] for name in form.parameters])
-    starts = _starts(form, points, log)
     n_units = counts.shape[1] if by == "rows" else len(set(points.groups))
     if by == "groups":
         members = np.unique(points.groups, return_inverse=True)[1].ravel()
         counts = counts[:, members]
-    deltas = deltas_to(fit.delta, _DELTAS)
-    tried = [
-        minimise(form, points, counts * weights, np.broadcast_to(start, (n_draws, len(start))), deltas)
-        for start in starts
-    ]  # one per start
-    best = np.argmin([minima.loss for minima in tried], axis=0)
-    draws = np.arange(n_draws)
-    ended = np.stack([minima.log for minima in tried])[best, draws]
-    failed = np.stack([minima.gradient for minima in tried])[best, draws] > CONVERGED
+    counts = counts * weights
+    ended, gradient = _best(form, points, counts, _starts(form, points, log), deltas_to(fit.delta, _DELTAS))
+    left = np.flatnonzero(gradient > CONVERGED)
+    if len(left):
+        ended[left], gradient[left] = _again(form, points, counts[left], ended[left], fit.delta)
+    failed = gradient > CONVERGED
     ended = np.where(failed[:, None], np.nan, ended)
     return Bootstrap(ended, by, seed, int(failed.sum()), n_units, log)
+
+
+def _best(
+    form: Form, points: Points, weights: Array, starts: Sequence[Array], deltas: Sequence[float]
+) -> tuple[Array, Array]:
+    """Log parameters and gradient of every draw, from the start that led to its lowest loss.
+
+    Starts are (n_parameters,), or (n_draws, n_parameters) where draws begin at different places.
+    """
+    tried = [
+        minimise(form, points, weights, np.broadcast_to(start, (len(weights), start.shape[-1])), deltas)
+        for start in starts
+    ]
+    best, draws = np.argmin([minima.loss for minima in tried], axis=0), np.arange(len(weights))
+    ended = np.stack([minima.log for minima in tried])[best, draws]
+    return ended, np.stack([minima.gradient for minima in tried])[best, draws]
+
+
+def _again(form: Form, points: Points, weights: Array, ended: Array, delta: float) -> tuple[Array, Array]:
+    """The same for draws that did not converge, from more starts: without a plateau from where they are, and a grid."""
+    grid = form.starts()
+    starts = list(grid[:: max(1, len(grid) // _N_AGAIN)])
+    if "e" in form.parameters:
+        plateau = form.parameters.index("e")
+        without = ended.copy()
+        without[:, plateau] = form.bounds[plateau][0]
+        starts.append(without)
+    return _best(form, points, weights, starts, deltas_to(delta, _DELTAS_AGAIN))
 
 
 def intervals(bootstrap: Bootstrap, form: Form, level: float = 0.95) -> dict[str, tuple[float, float]]:

@@ -10,6 +10,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from model_zoo.errors import ShapeMismatch, UnknownName
+from results.scaling import bootstrap as resampling
 from results.scaling.bootstrap import bootstrap, intervals, law, percentiles
 from results.scaling.contracts import Bootstrap, Points
 from results.scaling.fitting import fit, row_weights
@@ -68,6 +69,16 @@ def test_draws_find_saturation_where_all_points_show_none():
     for draw in (*some, *np.flatnonzero(made.log[:, 0] == -20.0)[:3]):
         copied = fit(FORM, taken(points, drawn[draw]))
         np.testing.assert_allclose(made.log[draw], list(copied.log.values()), rtol=1e-4, atol=1e-4)
+
+
+def test_draws_that_get_stuck_are_searched_anew():
+    points = grouped()
+    expected = bootstrap(fit(FORM, points), points, n_draws=8).log
+    counts = np.stack([np.bincount(rows, minlength=60) for rows in np.random.default_rng(0).integers(0, 60, (8, 60))])
+    stuck = np.tile([-1.0, -19.9, 9.9], (8, 1))  # nothing but the plateau can be seen from here
+    ended, gradient = resampling._again(FORM, points, counts.astype(float), stuck, 1e-3)
+    np.testing.assert_allclose(ended, expected, rtol=1e-5, atol=1e-6)
+    assert gradient.max() < 1e-6
 
 
 def test_groups_spread_more_than_rows_where_points_go_together():
