@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
+from model_zoo import machine
 from model_zoo.errors import InvalidOption, UnknownName
 from results.cli import console, running
 from results.scaling.contracts import Law, Points, Resampling
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from results.scaling.studies import Experiment
 
 STUDY = "gokce2024"
+_Job = tuple[str, str, Points, int, Resampling, int]
 _NAMES = {"Behavioral": "behaviour"}
 
 
@@ -195,17 +200,38 @@ def _expanded(found: Mapping[str, tuple[Experiment, Mapping[str, Points]]]) -> d
 
 
 def laws_of(source: Source, by: str | None, draws: int, seed: int, *, quiet: bool) -> dict[str, Law]:
-    """Return the laws of a source, fitted one after the other with signs of progress."""
-    from results.scaling.bootstrap import law
-
+    """Return the laws of a source; many are fitted in as many processes as there are processors."""
     if by is not None and by not in get_args(Resampling):
         raise running.bad("--by", f"one of {', '.join(get_args(Resampling))}", by, "scaling fit")
-    found = {}
-    with console.Bars(quiet=quiet) as bars:
-        for number, (name, points) in enumerate(source.points.items()):
-            bars("laws", number, len(source.points))
-            default = "groups" if source.own and points.groups else "rows"
-            drawn: Resampling = by or default  # type: ignore[assignment]
-            found[name] = law(name, source.forms[name], points, n_draws=draws, by=drawn, seed=seed)
-        bars("laws", len(source.points), len(source.points))
+    jobs: list[_Job] = []
+    for name, points in source.points.items():
+        drawn: Any = by or ("groups" if source.own and points.groups else "rows")
+        jobs.append((name, source.forms[name], points, draws, drawn, seed))
+    found: dict[str, Law] = {}
+    with console.Bars(quiet=quiet) as bars, _workers(len(jobs)) as fitted:
+        bars("laws", 0, len(jobs))
+        for law in fitted(_fit, jobs):
+            found[law.name] = law
+            bars("laws", len(found), len(jobs))
     return found
+
+
+@contextmanager
+def _workers(n_jobs: int) -> Iterator[Callable[..., Iterator[Law]]]:
+    """Give a `map` over processes, or the plain one where starting them would take longer than the work."""
+    n_workers = min(machine.n_threads(), n_jobs // 4)
+    if n_workers < 2:
+        yield map
+        return
+    with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
+        try:
+            yield pool.map
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _fit(job: _Job) -> Law:
+    from results.scaling.bootstrap import law
+
+    name, form, points, draws, by, seed = job
+    return law(name, form, points, n_draws=draws, by=by, seed=seed)

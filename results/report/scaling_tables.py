@@ -61,9 +61,14 @@ def log_parameters(contents: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def beside_published(contents: Sequence[Mapping[str, Any]]) -> Table:
-    """Return one row per log parameter of every law that was published, beside what was published; () rows if none."""
+    """Return one row per log parameter of published laws beside what was published: values, 2.5 and 97.5 percentiles."""
     rows = tuple(
-        (content["name"], name, _triple(triple), *_beside(triple["value"], content["published"]["log"][name]))
+        (
+            content["name"],
+            name,
+            between(triple["value"], content.get("percentiles", {}).get(name)),
+            *_beside(triple["value"], content["published"]["log"][name]),
+        )
         for content in contents
         if "published" in content
         for name, triple in content["log"].items()

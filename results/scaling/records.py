@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from results.records import strict
-from results.scaling.bootstrap import intervals
+from results.scaling.bootstrap import intervals, percentiles
 from results.scaling.contracts import Law
 from results.scaling.forms import get_form
 from results.scaling.published import Reference
@@ -32,7 +32,8 @@ def described(law: Law, *, level: float = LEVEL, published: Reference | None = N
     -------
     dict
         "log" and "plain" hold {"value", "low", "high"} by name; the bounds are None without a bootstrap. "saturation"
-        is 1 - E, the score that no resource takes a model beyond.
+        is 1 - E, the score that no resource takes a model beyond. "percentiles", beside what was published, are the
+        plain 2.5 and 97.5 percentiles of the draws, which the study gives.
     """
     fit, form = law.fit, get_form(law.fit.form)
     bounds = {} if law.bootstrap is None else intervals(law.bootstrap, form, level=level)
@@ -77,6 +78,9 @@ def described(law: Law, *, level: float = LEVEL, published: Reference | None = N
             },
             "loss": published.loss,
         }
+        if law.bootstrap is not None:
+            low, high = (percentiles(law.bootstrap, percent).tolist() for percent in (2.5, 97.5))
+            content["percentiles"] = {name: pair for name, *pair in zip(form.parameters, low, high, strict=True)}
     return content
 
 
