@@ -203,7 +203,7 @@ def ridge_precision(gram: Array, alpha: float) -> Array | None:
     """Return the matrix (n_stimuli, n_stimuli) from which ridge predicts any stimuli held out; see `ridge_held_out`.
 
     B = C - C 1 1^T C / (1^T C 1) with C = (K + alpha I)^-1, from one factorisation of all stimuli. None where rounding
-    could reach the seventh digit of a prediction: then every split must be solved by itself.
+    could reach the seventh digit of a prediction, or features are constant: then every split is solved by itself.
 
     Parameters
     ----------
@@ -214,7 +214,10 @@ def ridge_precision(gram: Array, alpha: float) -> Array | None:
     n_stimuli = len(gram)
     mean = gram.mean(axis=0)
     system = gram - mean[:, None] - (mean - mean.mean())  # centred; the intercept makes this no other problem
-    apart = float(np.trace(system)) / n_stimuli + alpha  # what constant responses are weighed with, taken off below
+    variation = float(np.trace(system))
+    if not variation > 1e-12 * float(np.trace(gram)):  # constant features predict a constant, which has no noise
+        return None
+    apart = variation / n_stimuli + alpha  # what constant responses are weighed with, taken off below
     size = float(np.abs(system).sum(axis=0).max()) + apart
     system.flat[:: n_stimuli + 1] += alpha
     system += apart / n_stimuli

@@ -180,6 +180,13 @@ def test_stimuli_held_out_are_predicted_as_by_a_fit_without_them(n_features, off
         np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 
+def test_constant_features_predict_a_constant():
+    gram = Gram.of(np.full((50, 60), 0.3, np.float32), [str(number) for number in range(50)])
+    responses = np.random.default_rng(0).normal(size=(45, 3))
+    predicted = get_metric("ridge").predict(gram, np.arange(45), np.arange(45, 50), responses)
+    assert np.ptp(predicted, axis=0).max() == 0
+
+
 def test_similarities_that_leave_too_few_digits_have_no_common_factor():
     features = np.random.default_rng(0).normal(size=(50, 40)) * 1e6
     assert ridge_precision(features @ features.T, 1.0) is None
