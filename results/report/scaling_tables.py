@@ -61,7 +61,7 @@ def log_parameters(contents: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def beside_published(contents: Sequence[Mapping[str, Any]]) -> Table:
-    """Return one row per log parameter of published laws beside what was published: values, 2.5 and 97.5 percentiles."""
+    """Return one row per log parameter of published laws beside what was published: with plain percentiles."""
     rows = tuple(
         (
             content["name"],
