@@ -372,7 +372,7 @@ def _place(image: Image.Image, ratio: float, stimulus_id: str) -> Image.Image:
     width, height = (int(side) for side in np.round(ratio * np.array(image.size)))
     if not (width and height):
         raise InvalidOption(
-            f"stimulus {stimulus_id!r}", expected="one pixel of it or more", got="none", next_step="use wider degrees"
+            f"stimulus {stimulus_id!r}", expected="at least one pixel", got="none", next_step="use wider degrees"
         )
     if ratio >= 1:
         left, upper = (int(side) for side in np.round((np.array([width, height]) - image.size) / 2))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from model_zoo.errors import ShapeMismatch
 from results.scaling.contracts import Array, Bootstrap, Fit, Form, Law, Points, Resampling
@@ -168,6 +167,8 @@ def percentiles(bootstrap: Bootstrap, percent: float) -> Array:
 
 def _cuts(draws: Array, center: float, n_units: int | None, level: float) -> Array:
     """Levels at which draws are cut; draws equal to the center count half below it."""
+    from scipy.special import ndtr, ndtri
+
     below = (draws < center).mean() + 0.5 * (draws == center).mean()
     bias = 2 * ndtri(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
     outer = ndtri(tail(n_units, level))

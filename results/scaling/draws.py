@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
 
 from alignment.contracts import Interval
 from model_zoo.errors import InvalidOption
@@ -44,6 +43,8 @@ def tail(n_units: int | None, level: float = 0.95) -> float:
     ----------
     Hesterberg (2015), What teachers should know about the bootstrap, The American Statistician 69, 371, section 5.3.
     """
+    from scipy.special import ndtr, stdtrit
+
     plain = (1 - level) / 2
     if n_units is None or n_units < 2:
         return plain

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
-from scipy.special import erf
 
 from model_zoo.errors import ShapeMismatch
 from results.scaling.contracts import Array, Fit, Points
@@ -121,6 +119,8 @@ def log_likelihood(residuals: Array, weights: Array, delta: float) -> float:
     residuals, weights : arrays of shape (n_points,)
     delta : float
     """
+    from scipy.optimize import minimize_scalar
+
     cost = float((huber(residuals, delta) * weights).sum() / delta)
 
     def lack(log_scale: float) -> float:
@@ -133,6 +133,8 @@ def log_likelihood(residuals: Array, weights: Array, delta: float) -> float:
 
 def _log_normaliser(scale: Array, delta: float) -> Array:
     """Log of the integral of exp(-Huber(r) / (delta scale)): two exponential tails and a piece of a normal density."""
+    from scipy.special import erf
+
     tails = 2 * scale * np.exp(-delta / (2 * scale))
     middle = np.sqrt(2 * np.pi * delta * scale) * erf(np.sqrt(delta / (2 * scale)))
     total: Array = np.log(tails + middle)
