@@ -97,6 +97,7 @@ def rows(design: Design, n_studies: int) -> list[str]:
 
 
 def main() -> None:
+    """Simulate the studies and write the page."""
     n_studies = int(sys.argv[1]) if len(sys.argv) > 1 else N_STUDIES
     with ProcessPoolExecutor(2) as pool:
         lines = [line for part in pool.map(rows, DESIGNS, repeat(n_studies)) for line in part]

@@ -63,6 +63,7 @@ def searched(form: Form, points: Points, found: Fit) -> list[str]:
 
 
 def main() -> None:
+    """Time the fits on one core and write the page."""
     mirror = os.environ.get("VENTRAL_MIRROR")
     table = gokce2024(Path(mirror) if mirror else None)
     (points,) = points_of(get_experiment("compute_neuro"), table).values()
