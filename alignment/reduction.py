@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from model_zoo import cache
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
 from model_zoo.errors import DataIntegrity, ResourceError
 from model_zoo.machine import disk_free_bytes, home, memory_available_bytes
+from model_zoo.scratch import folder as scratch_folder
 
 if TYPE_CHECKING:
     from model_zoo.extraction import Progress
@@ -127,7 +127,7 @@ def reduced(
         for reducer in reducers
     }
     with contextlib.ExitStack() as stack:
-        work = Path(stack.enter_context(_temporary_folder(resources.scratch_dir or home() / "scratch")))
+        work = stack.enter_context(scratch_folder(resources.scratch_dir))
         root = home() / "cache" if resources.use_cache else work / "cache"
         missing: dict[Layer, list[Reducer]] = {}
         for layer, reducers in wanted.items():
@@ -236,19 +236,3 @@ def refuse_non_finite(layer: Layer, n_stimuli_affected: int, n_stimuli: int) -> 
             got=f"NaN or infinity for {n_stimuli_affected} of {n_stimuli} stimuli",
             next_step="check the weights, or leave the layer out with --layers",
         )
-
-
-@contextlib.contextmanager
-def _temporary_folder(parent: Path) -> Iterator[str]:
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(dir=parent, prefix="run-")
-    except OSError as error:
-        raise ResourceError(
-            f"scratch folder {parent}",
-            expected="a folder that can be written",
-            got=error.strerror or str(error),
-            next_step="choose another --scratch-dir",
-        ) from error
-    with folder as name:
-        yield name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import traceback
 from importlib.metadata import version
@@ -26,7 +27,7 @@ from results.cli.simulate import simulate
 from results.cli.verify import EXAMPLES as VERIFY_EXAMPLES
 from results.cli.verify import verify
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 
 class _Guarded(TyperGroup):
@@ -88,8 +89,17 @@ app.command("verify", epilog=VERIFY_EXAMPLES)(verify)
 app.command("doctor", epilog=console.examples("ventral doctor", "ventral doctor --json -"))(doctor.doctor)
 
 
+class _Terminated(KeyboardInterrupt):
+    """A scheduler asks the run to end (SIGTERM): it ends as if a user had, and cleans up."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
 def run() -> None:
     """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app(prog_name="ventral")
     except KeyboardInterrupt as error:  # before any command had started
@@ -112,10 +122,9 @@ def _message(error: BaseException) -> tuple[str, int]:
     if isinstance(error, VentralError):
         return f"Error: {error}", error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return (
-            "Interrupted. Nothing was half-written; layers that were finished are in the cache, unless it was off.",
-            INTERRUPTED,
-        )
+        ended, code = ("Terminated", TERMINATED) if isinstance(error, _Terminated) else ("Interrupted", INTERRUPTED)
+        text = f"{ended}. Nothing was half-written; layers that were finished are in the cache, unless it was off."
+        return text, code
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = error.filename or "disk"
         return (

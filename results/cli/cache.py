@@ -49,8 +49,8 @@ def prune(
     days: Annotated[float | None, typer.Option("--days", min=0, help="Remove what was unused for longer.")] = None,
     all: Annotated[bool, typer.Option("--all", help="Remove everything.")] = False,
 ) -> None:
-    """Remove results that can be computed again."""
-    from model_zoo import cache
+    """Remove results that can be computed again, and the scratch files of runs that were killed."""
+    from model_zoo import cache, scratch
 
     if max_size is None and days is None and not all:
         raise InvalidOption(
@@ -63,6 +63,8 @@ def prune(
     removed = cache.prune(_root(), max_bytes=limit, older_than_days=days)
     freed = machine.format_bytes(sum(entry.n_bytes for entry in removed))
     console.say(f"Removed {len(removed)} entries, {freed}.")
+    if left := scratch.sweep(scratch.root()):
+        console.say(f"Removed what killed runs left in {scratch.root()}, {machine.format_bytes(left)}.")
 
 
 @app.command("verify", epilog=console.examples("ventral cache verify"))

@@ -208,7 +208,8 @@ def test_a_run_writes_the_same_numbers_everywhere_and_again(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_an_interrupted_run_leaves_nothing_half_written_and_exits_130(tmp_path):
+@pytest.mark.parametrize(("sent", "code", "word"), [("SIGINT", 130, "Interrupted"), ("SIGTERM", 143, "Terminated")])
+def test_a_run_that_is_told_to_end_leaves_nothing_half_written(tmp_path, sent, code, word):
     command = ["score", "torchvision/resnet18", "-b", "Simulated.V1", "--layers", "layer4"]
     process = subprocess.Popen(
         [*VENTRAL, *command, "--json", str(tmp_path / "x.json"), "--batch-size", "4"],
@@ -221,10 +222,10 @@ def test_an_interrupted_run_leaves_nothing_half_written_and_exits_130(tmp_path):
     assert process.stderr is not None
     assert any("Preprocessing" in line for line in process.stderr)  # the model is loaded, the forward pass comes next
     time.sleep(3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.Signals[sent])
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
-    assert "Interrupted" in stderr
+    assert process.returncode == code, stderr
+    assert word in stderr
     assert "Traceback" not in stderr
     left = [path for path in Path(tmp_path).rglob("*") if path.is_file()]
     kept = cache.list_entries(tmp_path / "home" / "cache")
