@@ -250,9 +250,9 @@ def allocate(law: Law, budgets: Sequence[float], cost: Cost, *, level: float = 0
         Optimum(
             budget=float(budget),
             n_params=float(sizes[i]),
-            n_params_interval=interval_of(drawn_sizes[:, i], n_units(law), level),
+            n_params_interval=interval_of(drawn_sizes[:, i], n_units(law), level, center=sizes[i]),
             n_samples=float(samples[i]),
-            n_samples_interval=interval_of(drawn_samples[:, i], n_units(law), level),
+            n_samples_interval=interval_of(drawn_samples[:, i], n_units(law), level, center=samples[i]),
             beyond=beyond(law, (float(sizes[i]), float(samples[i]))),
         )
         for i, budget in enumerate(wanted)
@@ -261,9 +261,9 @@ def allocate(law: Law, budgets: Sequence[float], cost: Cost, *, level: float = 0
         law=law.name,
         cost=cost,
         n_exponent=float(n_exponent),
-        n_exponent_interval=interval_of(n_exponents, n_units(law), level),
+        n_exponent_interval=interval_of(n_exponents, n_units(law), level, center=float(n_exponent)),
         d_exponent=float(d_exponent),
-        d_exponent_interval=interval_of(d_exponents, n_units(law), level),
+        d_exponent_interval=interval_of(d_exponents, n_units(law), level, center=float(d_exponent)),
         optima=tuple(optima),
         level=level,
         n_draws=len(usable),

@@ -12,7 +12,7 @@ import numpy as np
 
 from model_zoo.errors import ShapeMismatch
 from results.scaling.contracts import Array, Bootstrap, Fit, Form, Law, Points, Resampling
-from results.scaling.draws import tail
+from results.scaling.draws import cuts
 from results.scaling.fitting import CONVERGED, deltas_to, fit, row_weights
 from results.scaling.forms import get_form
 from results.scaling.solver import minimise
@@ -147,7 +147,7 @@ def intervals(bootstrap: Bootstrap, form: Form, level: float = 0.95) -> dict[str
         center = np.median(converged, axis=0) if bootstrap.center is None else bootstrap.center
         bounds = np.column_stack(
             [
-                np.quantile(draws, _cuts(draws, at, bootstrap.n_units, level))
+                np.quantile(draws, cuts(draws, at, bootstrap.n_units, level))
                 for draws, at in zip(converged.T, center, strict=True)
             ]
         )
@@ -163,17 +163,6 @@ def percentiles(bootstrap: Bootstrap, percent: float) -> Array:
         return np.full(bootstrap.log.shape[1], np.nan)
     found: Array = np.percentile(converged, percent, axis=0)
     return found
-
-
-def _cuts(draws: Array, center: float, n_units: int | None, level: float) -> Array:
-    """Levels at which draws are cut; draws equal to the center count half below it."""
-    from scipy.special import ndtr, ndtri
-
-    below = (draws < center).mean() + 0.5 * (draws == center).mean()
-    bias = 2 * ndtri(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
-    outer = ndtri(tail(n_units, level))
-    cuts: Array = ndtr(np.array([bias + outer, bias - outer]))
-    return cuts
 
 
 def law(

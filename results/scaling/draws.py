@@ -56,18 +56,46 @@ def n_units(law: Law) -> int | None:
     return None if law.bootstrap is None else law.bootstrap.n_units
 
 
-def interval_of(draws: Array, n_units: int | None, level: float = 0.95) -> Interval | None:
+def cuts(draws: Array, center: float | None, n_units: int | None, level: float = 0.95) -> Array:
+    """Return the shares of draws below which an interval begins and ends, shape (2,).
+
+    Parameters
+    ----------
+    draws : (n_draws,)
+    center : the estimate that the draws belong to; draws equal to it count half below it. None for none.
+    n_units, level : see `tail`.
+
+    Notes
+    -----
+    Where a share p other than half of the draws lies below the estimate, as for the skewed exponent of a law, both
+    ends move by 2 Phi^-1(p) on the normal scale: Efron's (1987) bias correction, without acceleration.
+    """
+    from scipy.special import ndtr, ndtri
+
+    outer, bias = ndtri(tail(n_units, level)), 0.0
+    if center is not None:
+        below = (draws < center).mean() + 0.5 * (draws == center).mean()
+        bias = 2 * ndtri(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
+    found: Array = ndtr(np.array([bias + outer, bias - outer]))
+    return found
+
+
+def interval_of(
+    draws: Array, n_units: int | None, level: float = 0.95, *, center: float | None = None
+) -> Interval | None:
     """Return the percentile interval of draws from so many units, None where fewer than two draws are finite.
 
     Parameters
     ----------
     draws : (n_draws,); those not finite are left out.
-    n_units, level : see `tail`.
+    n_units, level, center : see `cuts`.
     """
     kept = draws[np.isfinite(draws)]
     if len(kept) < 2:
         return None
-    low, high = np.quantile(kept, [tail(n_units, level), 1 - tail(n_units, level)])
+    if center is not None and not np.isfinite(center):
+        center = None
+    low, high = np.quantile(kept, cuts(kept, center, n_units, level))
     return float(low), float(high)
 
 

@@ -119,11 +119,11 @@ def gain(law: Law, *, span: tuple[float, float] | None = None, level: float = 0.
         span=(low, high),
         decades=decades,
         total=float(total),
-        total_interval=interval_of(totals, n_units(law), level),
+        total_interval=interval_of(totals, n_units(law), level, center=float(total)),
         per_decade=float(total) / decades,
-        per_decade_interval=interval_of(totals / decades, n_units(law), level),
+        per_decade_interval=interval_of(totals / decades, n_units(law), level, center=float(total) / decades),
         to_limit=float(to_limit),
-        to_limit_interval=interval_of(to_limits, n_units(law), level),
+        to_limit_interval=interval_of(to_limits, n_units(law), level, center=float(to_limit)),
         draws=totals,
     )
 

@@ -80,8 +80,9 @@ def expected_scores(law: Law, x: Array, *, level: float = 0.95) -> tuple[Array, 
     if len(draws) < 2:
         return scores, np.full(len(x), np.nan), np.full(len(x), np.nan)
     drawn: Array = 1.0 - np.exp(form.log_misalignment(draws, scaled)[0])  # (n_draws, n)
-    each_side = tail(n_units(law), level)
-    low, high = np.quantile(drawn, [each_side, 1 - each_side], axis=0)
+    n = n_units(law)
+    ends = [interval_of(column, n, level, center=score) for column, score in zip(drawn.T, scores, strict=True)]
+    low, high = np.array(ends, dtype=float).T
     return scores, low, high
 
 
@@ -138,7 +139,7 @@ def predict(law: Law, resources: Mapping[str, float], *, level: float = 0.95) ->
         resources={name: float(value) for name, value in zip(law.points.variables, point, strict=True)},
         score=score,
         interval=(1 - float(np.exp(high)), 1 - float(np.exp(low))),
-        law_interval=interval_of(1 - np.exp(centres[:, 0]), n_units(law), level),
+        law_interval=interval_of(1 - np.exp(centres[:, 0]), n_units(law), level, center=score),
         beyond=outside,
         level=level,
         note="; ".join(notes),

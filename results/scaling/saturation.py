@@ -81,9 +81,10 @@ def saturation(law: Law, *, share: float = 0.95, level: float = 0.95) -> Saturat
         return np.asarray(np.clip(powers, -_FARTHEST, _FARTHEST))
 
     unbounded = float(np.mean(negligible(draws if len(draws) else fitted)))
-    final, final_interval = float(1 - np.exp(fitted[0])), interval_of(1 - np.exp(draws[:, 0]), n_units(law), level)
-    powers = interval_of(power_of_ten(draws), n_units(law), level)
-    reached = _of_power(float(power_of_ten(fitted)))
+    final, power = float(1 - np.exp(fitted[0])), float(power_of_ten(fitted))
+    final_interval = interval_of(1 - np.exp(draws[:, 0]), n_units(law), level, center=final)
+    powers = interval_of(power_of_ten(draws), n_units(law), level, center=power)
+    reached = _of_power(power)
     largest = float(nearest[0, 0] * law.points.scales[0])
     words = _words_of_level(final, final_interval, unbounded, bool(negligible(fitted)), level)
     if not words.startswith(_NONE):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize_scalar
+from scipy.stats import norm
 
 from model_zoo.errors import InvalidOption, ShapeMismatch
 from results.scaling.allocation import Cost, allocate, exponents, family_cost, family_costs, product_cost
@@ -98,7 +99,10 @@ def test_intervals_hold_the_draws_and_undefined_draws_are_counted():
     draws[:3, 2], draws[3] = 0.0, np.nan  # three without an optimum, one that failed
     found = allocate(make_law(draws=draws), (1e18,), SIMPLE, level=0.9)
     alpha, beta = draws[4:, 2], draws[4:, 4]
-    assert found.n_exponent_interval == pytest.approx(np.quantile(beta / (alpha + beta), [0.05, 0.95]))
+    exponents_drawn, at = beta / (alpha + beta), PUBLISHED[4] / (PUBLISHED[2] + PUBLISHED[4])
+    outer, bias = norm.ppf([0.05, 0.95]), 2 * norm.ppf((exponents_drawn < at).mean())
+    expected = np.quantile(exponents_drawn, norm.cdf(outer + bias))  # Efron (1987), without acceleration
+    assert found.n_exponent_interval == pytest.approx(expected)
     assert (found.n_draws, found.n_undefined) == (1996, 3)
     low, high = found.optima[0].n_params_interval
     assert low < found.optima[0].n_params < high

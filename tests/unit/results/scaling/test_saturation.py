@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from model_zoo.errors import InvalidOption
+from results.scaling.bootstrap import intervals
 from results.scaling.contracts import Bootstrap, Fit, Law, Points
 from results.scaling.forms import get_form
 from results.scaling.saturation import saturation
@@ -75,6 +78,14 @@ def test_intervals_come_from_the_draws():
     low, high = found.resource_interval
     assert low < found.resource < high
     assert "[" in found.words
+
+
+def test_the_final_score_is_as_sure_as_the_plateau():
+    skewed = np.array(NEURO) + np.random.default_rng(3).exponential(0.1, size=(5000, 1)) * (1, 0, 0)
+    law = make_law(draws=skewed - (0.03, 0, 0))
+    law = replace(law, bootstrap=replace(law.bootstrap, n_units=12, center=np.array(NEURO)))
+    low, high = intervals(law.bootstrap, get_form("power"))["E"]
+    assert saturation(law).level_interval == pytest.approx((1 - high, 1 - low), abs=1e-3)
 
 
 def test_a_flat_direction_is_said():
