@@ -11,7 +11,7 @@ from results import records
 from results.cli import console, options, running
 from results.cli import scaling_options as given
 from results.cli.scaling_ask import ALLOCATE, FRONTIER, PLAN, PREDICT, allocate, frontier, plan, predict
-from results.cli.scaling_input import STUDY, Choice, laws_of, source_of
+from results.cli.scaling_input import STUDY, Choice, experiments_of, laws_of, source_of
 from results.cli.scaling_reproduce import REPRODUCE, reproduce
 from results.cli.scaling_show import check_plot, show, write_fits, write_table
 
@@ -24,6 +24,7 @@ _FIT = console.examples(
     "ventral scaling fit -e 'region_*_group1' --by groups --csv regions.csv",
     "ventral scaling fit --scores my.csv --per arch_family --report laws.html",
     "ventral scaling fit --scores my.csv --x n_params,n_samples --form two_variable",
+    "ventral scaling fit --scores my.csv --study my.yaml",
 )
 _COMPARE = console.examples(
     "ventral scaling compare --experiment compute_neuro",
@@ -39,6 +40,7 @@ _REPORT = console.examples(
 def fit(
     experiment: given.Experiments = None,
     scores: given.Scores = None,
+    study: given.Study = None,
     x: given.Resource = "",
     form: given.FormName = None,
     per: given.Per = None,
@@ -59,7 +61,19 @@ def fit(
     """Fit laws to scores: parameters in the log form (e, a, alpha, ...) and in the plain one, with intervals."""
     running.check_outputs({"--json": json, "--csv": csv, "--report": report, "--plot": plot})
     check_plot(plot)
-    choice = _choice(experiment, scores, x, form, per, region, unit, ceiling, mirror, offline)
+    choice = Choice.of(
+        experiment,
+        scores,
+        study,
+        ceiling,
+        resource=x,
+        form=form,
+        per=per,
+        region=region,
+        unit=unit,
+        mirror=mirror,
+        offline=offline,
+    )
     source = source_of(choice, "fit")
     laws = laws_of(source, by, draws, seed, quiet=quiet)
     write_fits(source, laws, draws=draws, seed=seed, json=json, csv=csv, report=report, plot=plot, quiet=quiet)
@@ -69,6 +83,7 @@ def fit(
 def compare(
     experiment: given.Experiments = None,
     scores: given.Scores = None,
+    study: given.Study = None,
     x: given.Resource = "",
     form: Annotated[
         list[str] | None, typer.Option("--form", metavar="NAME", help="Repeatable. Default: all of as many resources.")
@@ -93,7 +108,18 @@ def compare(
         get_form(name)
     if not 0 < held_out < 1:
         raise running.bad("--held-out", "a share between 0 and 1, such as 0.25", str(held_out), "scaling compare")
-    choice = _choice(experiment, scores, x, None, per, region, unit, ceiling, mirror, offline)
+    choice = Choice.of(
+        experiment,
+        scores,
+        study,
+        ceiling,
+        resource=x,
+        per=per,
+        region=region,
+        unit=unit,
+        mirror=mirror,
+        offline=offline,
+    )
     source = source_of(choice, "compare")
     from results.cli.scaling_analyses import comparisons
 
@@ -114,6 +140,7 @@ def report(
     file: Annotated[Path, typer.Argument(metavar="FILE.html", help="The page to write.")],
     experiment: given.Experiments = None,
     scores: given.Scores = None,
+    study: given.Study = None,
     x: given.Resource = "",
     form: given.FormName = None,
     per: given.Per = None,
@@ -132,7 +159,19 @@ def report(
     The page that `ventral scaling fit --report` writes, without the table in the terminal.
     """
     running.check_outputs({"FILE": file})
-    choice = _choice(experiment, scores, x, form, per, region, unit, ceiling, mirror, offline)
+    choice = Choice.of(
+        experiment,
+        scores,
+        study,
+        ceiling,
+        resource=x,
+        form=form,
+        per=per,
+        region=region,
+        unit=unit,
+        mirror=mirror,
+        offline=offline,
+    )
     source = source_of(choice, "report")
     laws = laws_of(source, by, draws, seed, quiet=quiet)
     from results.cli.scaling_pages import page_of
@@ -145,10 +184,8 @@ def report(
 
 
 @app.command("list", epilog=console.examples("ventral scaling list", "ventral scaling list --json -"))
-def list_experiments(json: options.Json = None) -> None:
-    """List the experiments of the published study: what is fitted to what."""
-    from results.scaling.studies import list_experiments as every
-
+def list_experiments(study: given.Study = None, json: options.Json = None) -> None:
+    """List experiments, of the published study or of your own files: what is fitted to what."""
     rows: list[dict[str, Any]] = [
         {
             "name": each.name,
@@ -158,11 +195,12 @@ def list_experiments(json: options.Json = None) -> None:
             "resources": list(each.x),
             "published": each.published is not None,
         }
-        for each in every()
+        for each in experiments_of((), study or ())
     ]
     if console.emit_json(json, {"experiments": rows}):
         return
-    table = console.table(f"Experiments of {STUDY}", "name", "what", "form", "against", "published fit")
+    files = ", ".join(path.name for path in study or ()) or STUDY
+    table = console.table(f"Experiments of {files}", "name", "what", "form", "against", "published fit")
     for row in rows:
         against = " and ".join(row["resources"])
         table.add_row(row["name"], row["title"], row["form"], against, "yes" if row["published"] else "")
@@ -175,20 +213,3 @@ app.command("frontier", epilog=FRONTIER)(frontier)
 app.command("predict", epilog=PREDICT)(predict)
 app.command("plan", epilog=PLAN)(plan)
 app.command("reproduce", epilog=REPRODUCE)(reproduce)
-
-
-def _choice(
-    experiment: list[str] | None,
-    scores: list[Path] | None,
-    x: str,
-    form: str | None,
-    per: str | None,
-    region: str | None,
-    unit: str,
-    ceiling: list[str] | None,
-    mirror: Path | None,
-    offline: bool,
-) -> Choice:
-    return Choice(
-        tuple(experiment or ()), tuple(scores or ()), x, form, per, region, unit, tuple(ceiling or ()), mirror, offline
-    )

@@ -43,6 +43,7 @@ def allocate(
     compute: given.Budgets = None,
     experiment: given.Experiments = None,
     scores: given.Scores = None,
+    study: given.Study = None,
     family: given.Family = "all",
     by: given.By = None,
     draws: given.Draws = 1000,
@@ -60,7 +61,7 @@ def allocate(
 
     running.check_outputs({"--json": json, "--csv": csv})
     _check_positive("--compute", compute or (), "allocate")
-    source = _two_variable(experiment, scores, mirror, offline, "allocate")
+    source = _two_variable(experiment, scores, study, mirror, offline, "allocate")
     cost = _cost(source, family)
     laws = laws_of(source, by, draws, seed, quiet=quiet)
     found = [divided(law, compute or budgets_of(law, cost), cost) for law in laws.values()]
@@ -76,6 +77,7 @@ def allocate(
 def frontier(
     experiment: given.Experiments = None,
     scores: given.Scores = None,
+    study: given.Study = None,
     region: given.Region = None,
     cost: Annotated[
         list[str] | None, typer.Option("--cost", metavar="COLUMN", help="Repeatable. Default: all that are known.")
@@ -93,18 +95,9 @@ def frontier(
     from results.report import scaling_answers as answers
 
     running.check_outputs({"--json": json, "--csv": csv})
-    source = source_of(
-        Choice(
-            tuple(experiment or () if scores or experiment else (TWO_VARIABLE,)),
-            tuple(scores or ()),
-            region=region,
-            unit=unit,
-            ceilings=tuple(ceiling or ()),
-            mirror=mirror,
-            offline=offline,
-        ),
-        "frontier",
-    )
+    names = experiment if scores or study or experiment else [TWO_VARIABLE]
+    choice = Choice.of(names, scores, study, ceiling, region=region, unit=unit, mirror=mirror, offline=offline)
+    source = source_of(choice, "frontier")
     costs = [column_of(name) for name in cost or ()]
     models = {name: models_of(source, name) for name in source.points}
     for name, rows_of_law in models.items():
@@ -119,7 +112,8 @@ def frontier(
     for name, each in found.items():
         for one in each:
             show(f"Frontier of {name} against {one.cost_name}", answers.frontier(one))
-            console.say(answers.frontier_words(one))
+            if not quiet:
+                console.say(answers.frontier_words(one))
 
 
 def predict(
@@ -132,6 +126,7 @@ def predict(
     ] = None,
     experiment: given.Experiments = None,
     scores: given.Scores = None,
+    study: given.Study = None,
     form: given.FormName = None,
     per: given.Per = None,
     region: given.Region = None,
@@ -159,9 +154,11 @@ def predict(
             next_step="see `ventral scaling predict --help`",
         )
     _check_positive("predict", list(resources.values()), "predict")
-    names = experiment or ([] if scores else _defaults(tuple(resources)))
-    x = "" if names else ",".join(resources)
-    choice = Choice(tuple(names), tuple(scores or ()), x, form, per, region, mirror=mirror, offline=offline)
+    names = experiment or ([] if scores or study else _defaults(tuple(resources)))
+    x = "" if names or study else ",".join(resources)
+    choice = Choice.of(
+        names, scores, study, resource=x, form=form, per=per, region=region, mirror=mirror, offline=offline
+    )
     laws = laws_of(source_of(choice, "predict"), by, draws, seed, quiet=quiet)
     found = [predicted(law, resources) for law in laws.values()]
     rows = answers.prediction_rows(found)
@@ -176,6 +173,7 @@ def plan(
     budget: Annotated[float, typer.Option("--budget", metavar="FLOPS", help="Training compute to spend, e.g. 1e19.")],
     experiment: given.Experiments = None,
     scores: given.Scores = None,
+    study: given.Study = None,
     family: given.Family = "all",
     by: given.By = None,
     draws: given.Draws = 1000,
@@ -193,7 +191,7 @@ def plan(
 
     running.check_outputs({"--json": json, "--csv": csv})
     _check_positive("--budget", [budget], "plan")
-    source = _two_variable(experiment, scores, mirror, offline, "plan")
+    source = _two_variable(experiment, scores, study, mirror, offline, "plan")
     cost = _cost(source, family)
     found = [planned(law, budget, cost) for law in laws_of(source, by, draws, seed, quiet=quiet).values()]
     rows = [row for each in found for row in answers.plan_rows(each)]
@@ -205,10 +203,10 @@ def plan(
             console.say(answers.PREDICTION_WORDS)
 
 
-def _two_variable(experiment: Any, scores: Any, mirror: Any, offline: bool, command: str) -> Source:
-    names = tuple(experiment or () if scores or experiment else (TWO_VARIABLE,))
-    form = "two_variable" if scores else None
-    return source_of(Choice(names, tuple(scores or ()), form=form, mirror=mirror, offline=offline), command)
+def _two_variable(experiment: Any, scores: Any, study: Any, mirror: Any, offline: bool, command: str) -> Source:
+    names = experiment if scores or study or experiment else [TWO_VARIABLE]
+    form = "two_variable" if scores and not study else None
+    return source_of(Choice.of(names, scores, study, form=form, mirror=mirror, offline=offline), command)
 
 
 def _cost(source: Source, family: str) -> Cost:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -33,13 +34,15 @@ class Choice:
 
     Attributes
     ----------
-    experiments, scores : patterns of names of the published study, or files of the user's own; one of the two.
+    experiments, scores : patterns of names of experiments, or files of the user's own; one of the two, or studies.
+    studies : files that declare experiments, of these scores, or of the published ones where there are none.
     resource, form, per, region : of the user's own; see `results.cli.scaling_options`.
     unit, ceilings : of the published scores.
     """
 
     experiments: tuple[str, ...] = ()
     scores: tuple[Path, ...] = ()
+    studies: tuple[Path, ...] = ()
     resource: str = ""
     form: str | None = None
     per: str | None = None
@@ -48,6 +51,19 @@ class Choice:
     ceilings: tuple[str, ...] = ()
     mirror: Path | None = None
     offline: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        experiments: Sequence[str] | None,
+        scores: Sequence[Path] | None = None,
+        studies: Sequence[Path] | None = None,
+        ceilings: Sequence[str] | None = None,
+        **others: Any,
+    ) -> Choice:
+        """Return a choice from options as they are parsed: None where a repeatable one was not given."""
+        named = tuple(experiments or ()), tuple(scores or ()), tuple(studies or ())
+        return cls(*named, ceilings=tuple(ceilings or ()), **others)
 
 
 @dataclass(frozen=True)
@@ -75,7 +91,7 @@ class Source:
 
 
 def source_of(choice: Choice, command: str) -> Source:
-    """Return what was asked for: experiments of the published study, or the user's own table.
+    """Return what was asked for: experiments, of the published study or the user's, or the user's own table.
 
     Raises
     ------
@@ -86,6 +102,8 @@ def source_of(choice: Choice, command: str) -> Source:
         from results.scaling.forms import get_form
 
         get_form(choice.form)
+    if choice.studies:
+        return _declared(choice, command)
     if bool(choice.experiments) == bool(choice.scores):
         raise InvalidOption(
             f"scaling {command}",
@@ -93,18 +111,24 @@ def source_of(choice: Choice, command: str) -> Source:
             got="both" if choice.scores else "neither",
             next_step=f"see `ventral scaling list` for experiments, and `ventral scaling {command} --help`",
         )
-    return _own(choice) if choice.scores else _published(choice, command)
+    return _own(choice) if choice.scores else _declared(choice, command)
 
 
-def names_of(patterns: Sequence[str]) -> list[str]:
-    """Return the names of experiments that the patterns stand for, each once, in the study's order."""
+def experiments_of(patterns: Sequence[str], studies: Sequence[Path] = ()) -> list[Experiment]:
+    """Return the experiments that the patterns stand for, each once, in the order of their files.
+
+    Without a pattern these are all of the user's files, or all of the published study where there is no file.
+    """
     from results.scaling.studies import list_experiments
 
-    known = [experiment.name for experiment in list_experiments()]
+    every = list_experiments(studies)
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in known):
-            raise UnknownName("experiment", pattern, known, hint="see `ventral scaling list`")
-    return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
+        if not any(fnmatchcase(each.name, pattern) for each in every):
+            raise UnknownName("experiment", pattern, [each.name for each in every], hint="see `ventral scaling list`")
+    if not patterns:
+        published = {each.name for each in list_experiments()} if studies else set()
+        return [each for each in every if each.name not in published]
+    return [each for each in every if any(fnmatchcase(each.name, pattern) for pattern in patterns)]
 
 
 def column_of(name: str) -> str:
@@ -137,7 +161,7 @@ def _ceilings(given: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _published(choice: Choice, command: str) -> Source:
+def _declared(choice: Choice, command: str) -> Source:
     given = [f"--{name}" for name in ("per", "region") if getattr(choice, name) is not None]
     given += ["--x"] * bool(choice.resource)
     if given:
@@ -147,22 +171,33 @@ def _published(choice: Choice, command: str) -> Source:
             got="experiments, which say themselves what is fitted",
             next_step="leave it out, or name another experiment",
         )
-    from results.scaling.published import CITATION
-    from results.scaling.studies import get_experiment, points_of
+    from results.scaling.studies import points_of
+    from results.scaling.tables import read_tables
 
-    names = names_of(choice.experiments)
-    table = published_table(choice)
-    chosen = {name: get_experiment(name) for name in names}
-    made = _expanded({name: (each, points_of(each, table)) for name, each in chosen.items()})
+    chosen = experiments_of(choice.experiments, choice.studies)
+    table = read_tables(choice.scores) if choice.scores else published_table(choice)
+    made = _expanded({each.name: (each, points_of(each, table)) for each in chosen})
+    names, files = [each.name for each in chosen], ", ".join(path.name for path in choice.studies) or STUDY
     return Source(
-        title=", ".join(names) if len(names) <= 3 else f"{len(names)} experiments of {STUDY}",
+        title=", ".join(names) if len(names) <= 3 else f"{len(names)} experiments of {files}",
         table=table,
-        unit=str(table.attrs["unit"]),
-        facts=(f"{table['model_id'].nunique()} models, {table['region'].nunique()} public benchmarks. {CITATION}",),
+        unit=str(table.attrs.get("unit", "as given")),
+        facts=(_facts_of(table, choice.scores),),
         points={name: points for name, (_, points) in made.items()},
         forms={name: choice.form or each.form for name, (each, _) in made.items()},
         experiments={name: each for name, (each, _) in made.items()},
+        own=bool(choice.scores),
     )
+
+
+def _facts_of(table: pd.DataFrame, files: Sequence[Path]) -> str:
+    """Return where the scores come from; the published ones from no file of the user's."""
+    from results.scaling.published import CITATION
+
+    n_models = table["model_id"].nunique()
+    if files:
+        return f"{n_models} models from {', '.join(path.name for path in files)}."
+    return f"{n_models} models, {table['region'].nunique()} public benchmarks. {CITATION}"
 
 
 def _own(choice: Choice) -> Source:
@@ -177,12 +212,11 @@ def _own(choice: Choice) -> Source:
         regions = tuple(name.strip() for name in choice.region.split(","))
         experiment = experiment.model_copy(update={"where": {"region": regions}})
     made = _expanded({"": (experiment, points_of(experiment, table))})
-    files = ", ".join(path.name for path in choice.scores)
     return Source(
-        title=files,
+        title=", ".join(path.name for path in choice.scores),
         table=table,
         unit=str(table.attrs.get("unit", "as given")),
-        facts=(f"{table['model_id'].nunique()} models from {files}.",),
+        facts=(_facts_of(table, choice.scores),),
         points={name: points for name, (_, points) in made.items()},
         forms=dict.fromkeys(made, form),
         experiments={name: each for name, (each, _) in made.items()},
@@ -223,9 +257,14 @@ def _workers(n_jobs: int) -> Iterator[Callable[..., Iterator[Law]]]:
     if n_workers < 2:
         yield map
         return
-    with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
+    unheard = signal.SIGINT, signal.SIG_IGN
+    with ProcessPoolExecutor(n_workers, get_context("spawn"), initializer=signal.signal, initargs=unheard) as pool:
         try:
             yield pool.map
+        except KeyboardInterrupt:  # which the terminal tells every process; workers leave it to this one
+            for worker in active_children():
+                worker.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -10,7 +10,16 @@ import typer
 Experiments = Annotated[
     list[str] | None,
     typer.Option(
-        "--experiment", "-e", metavar="NAME", help="Of the published study, * for many; see `ventral scaling list`."
+        "--experiment",
+        "-e",
+        metavar="NAME",
+        help="Of the published study or of --study, * for many; see `ventral scaling list`.",
+    ),
+]
+Study = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--study", metavar="FILE.yaml", help="Experiments of your own, of --scores or of published ones. Repeatable."
     ),
 ]
 Scores = Annotated[

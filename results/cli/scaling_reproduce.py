@@ -56,7 +56,7 @@ def reproduce(
         raise InvalidOption(
             f"--figures {str(figures)!r}", expected="an existing folder", got="none", next_step="create it"
         )
-    choice = Choice(("*",), unit=unit, ceilings=tuple(ceiling or ()), mirror=mirror, offline=offline)
+    choice = Choice.of(["*"], ceilings=ceiling, unit=unit, mirror=mirror, offline=offline)
     source = source_of(choice, "reproduce")
     training = published_table(choice, checkpoints=True)
     laws = laws_of(source, by, draws, seed, quiet=quiet)

@@ -5,15 +5,22 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from results.cli.app import app
+from results.scaling.published import gokce2024
 
 # E, A, alpha: one family saturates at a score of 0.5 within what was seen, two have no end below 1.
 PLANTED = {"convnet": (0.50, 0.45, 0.50), "transformer": (0.0, 0.90, 0.08), "hybrid": (0.0, 0.80, 0.05)}
@@ -126,6 +133,64 @@ def test_the_smallest_model_that_may_be_the_best_is_found(tmp_path: Path):
     assert found["saving"] == 500
 
 
+STUDY = """
+study: mine
+templates:
+  all: {x: {total_flops: 1.0e+13}, form: power}
+experiments:
+  mine_convnet: {extends: all, where: {arch_family: [convnet]}}
+  mine_others: {extends: all, where: {arch_family: [transformer, hybrid]}, split_by: arch_family}
+"""
+
+
+def test_experiments_of_ones_own_are_fitted_to_ones_own_table(families: Path, tmp_path: Path):
+    study = tmp_path / "mine.yaml"
+    study.write_text(STUDY)
+    asked = ("--scores", families, "--study", study, "--draws", 0)
+    laws = {law["name"]: law for law in contents("scaling", "fit", *asked)["laws"]}
+    assert list(laws) == ["mine_convnet", "mine_others hybrid", "mine_others transformer"]
+    by_family = {
+        law["name"]: law for law in contents("scaling", "fit", *asked[:2], "--per", "family", "--draws", 0)["laws"]
+    }
+    assert laws["mine_convnet"]["plain"] == by_family["convnet"]["plain"]
+    assert laws["mine_others hybrid"]["plain"] == by_family["hybrid"]["plain"]
+    chosen = contents("scaling", "fit", *asked, "-e", "*convnet")["laws"]
+    assert [law["name"] for law in chosen] == ["mine_convnet"]
+    (found,) = contents("scaling", "predict", *asked, "-e", "mine_convnet", "--compute", 1e19)["predictions"]
+    assert found["score"] == pytest.approx(0.5, abs=0.01)
+    listed = json.loads(ventral("scaling", "list", "--study", study, "--json", "-").stdout)["experiments"]
+    assert [each["name"] for each in listed] == ["mine_convnet", "mine_others"]
+
+
+@pytest.mark.mirror
+def test_experiments_of_ones_own_are_fitted_to_published_scores(mirror: Path, tmp_path: Path):
+    study = tmp_path / "it.yaml"
+    study.write_text(
+        "study: it\nexperiments:\n  it_resnets:\n"
+        "    {x: {total_flops: 1.0e+13}, known: [total_flops], where: {region: [IT], arch_family: [ResNet]}}\n"
+    )
+    (law,) = contents("scaling", "fit", "--study", study, "--draws", 0, "--mirror", mirror)["laws"]
+    published = gokce2024(mirror)
+    rows = published[(published["region"] == "IT") & (published["arch_family"] == "ResNet")]
+    assert law["n_points"] == rows["total_flops"].notna().sum() > 10
+
+
+def test_a_study_that_takes_a_published_name_is_refused(families: Path, tmp_path: Path):
+    study = tmp_path / "mine.yaml"
+    study.write_text("study: a\nexperiments:\n  compute_neuro: {x: {total_flops: 1}}\n")
+    result = ventral("scaling", "fit", "--scores", families, "--study", study)
+    assert result.exit_code == 2
+    for named in ("compute_neuro", "mine.yaml", "gokce2024.yaml"):
+        assert named in result.output.replace("\n", "")
+
+
+def test_quiet_leaves_the_sentence_out(families: Path):
+    loud, quiet = (ventral("scaling", "frontier", "--scores", families, *more).output for more in ((), ("-q",)))
+    assert "Best of 180 models" in loud
+    assert "Frontier of all" in quiet
+    assert "Best of" not in quiet
+
+
 def test_files_hold_what_is_shown(families: Path, tmp_path: Path):
     files = {name: tmp_path / f"laws.{name}" for name in ("json", "csv", "html", "png", "pdf")}
     asked = ("--scores", families, "--per", "family", "--draws", 20)
@@ -146,6 +211,31 @@ def test_files_hold_what_is_shown(families: Path, tmp_path: Path):
         assert f'<section id="{section}">' in page
     assert ventral("scaling", "report", tmp_path / "again.html", "--scores", families, "--draws", 0).exit_code == 0
     assert '<section id="fits">' in (tmp_path / "again.html").read_text()
+
+
+def test_ctrl_c_ends_the_workers_too_and_without_tracebacks(tmp_path: Path):
+    rng = np.random.default_rng(4)
+    rows = [(f"m{n}", f"f{n % 8}", n + 1.0, 0.5 - 0.4 * (n + 1.0) ** -0.3 + rng.normal(0, 0.01)) for n in range(800)]
+    table = write(tmp_path / "mine.csv", ("model", "family", "n_params", "score"), rows)
+    asked = ["scaling", "fit", "--scores", table, "--per", "family", "--form", "m4", "--draws", "3000", "-q"]
+    started = subprocess.Popen(
+        [sys.executable, "-c", "from results.cli import main; main()", *map(str, asked)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a terminal tells all processes of the command
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    command = psutil.Process(started.pid)
+    while started.poll() is None and not command.children():
+        time.sleep(0.05)
+    time.sleep(3)
+    workers = command.children(recursive=True)
+    os.killpg(started.pid, signal.SIGINT)
+    _, told = started.communicate(timeout=60)
+    assert started.returncode == 130, told
+    assert "Interrupted" in told
+    assert "Traceback" not in told
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
 
 
 def test_draws_depend_on_the_seed_alone(families: Path):
