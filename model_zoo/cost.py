@@ -61,10 +61,10 @@ def describe(model: LoadedModel, *, device: str = "cpu", batch_size: int = 16) -
         )
     module, size = model.module, model.preprocessing.input_size
     layers = list_layers(module, size)
-    flops = _count_flops(module, size)
+    n_parameters, flops = count(model)
     throughput, peak = _measure(module, torch.zeros(batch_size, 3, *size), device)
     return ModelCost(
-        n_parameters=sum(parameter.numel() for parameter in module.parameters()),
+        n_parameters=n_parameters,
         flops=flops,
         macs=flops // 2,
         activation_bytes=_BYTES_PER_VALUE * sum(layer.n_features for layer in layers),
@@ -74,6 +74,12 @@ def describe(model: LoadedModel, *, device: str = "cpu", batch_size: int = 16) -
         device=device,
         layers=layers,
     )
+
+
+def count(model: LoadedModel) -> tuple[int, int]:
+    """Return a model's parameters and the FLOPs of one stimulus, as `describe` counts them, without measuring."""
+    n_parameters = sum(parameter.numel() for parameter in model.module.parameters())
+    return n_parameters, _count_flops(model.module, model.preprocessing.input_size)
 
 
 def _count_flops(module: nn.Module, input_size: tuple[int, int]) -> int:

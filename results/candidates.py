@@ -10,7 +10,7 @@ from typing import Any
 
 from alignment import Score
 from model_zoo.errors import InvalidOption
-from results.stored_scores import from_json
+from results.stored_scores import from_json, label_of
 
 _NEXT = "see `ventral compare --help`"
 _OTHER_FILES = (".csv", ".html")  # what `ventral score` writes beside .json
@@ -123,11 +123,6 @@ def _from_file(typed: str, path: Path, label: str) -> Candidate:
         raise InvalidOption(typed, expected="scores of one model", got=got, next_step="score models one by one")
     model = provenance.get("model", {})
     source = str(model.get("weights", {}).get("source", ""))
-    seed = source.removeprefix("seed ")
-    called = names[0]
-    if source.startswith("seed ") and seed.isdecimal():
-        called = _with_seed(called, int(seed))
-    elif "/" in source or "." in source:
-        called = f"{called}={Path(source).name}"
     origin = {"file": str(path), "date": provenance.get("date"), "identity": model.get("identity"), "weights": source}
-    return Candidate(label=label or called, typed=typed, file=path, scores=scores, origin=origin)
+    label = label or label_of(names[0], provenance)
+    return Candidate(label=label, typed=typed, file=path, scores=scores, origin=origin)

@@ -52,6 +52,21 @@ def from_json(path: Path) -> tuple[tuple[Score, ...], dict[str, Any]]:
     )
 
 
+def label_of(model: str, provenance: Mapping[str, Any]) -> str:
+    """Return what a file's model is called beside others: its name, NAME@SEED, or NAME=CHECKPOINT.
+
+    Parameters
+    ----------
+    model : its name.
+    provenance : as `results.records.provenance` makes it; what it does not say is left out.
+    """
+    source = str((provenance.get("model") or {}).get("weights", {}).get("source", ""))
+    seed = source.removeprefix("seed ")
+    if source.startswith("seed ") and seed.isdecimal():
+        return f"{model}@{seed}" if int(seed) else model
+    return f"{model}={Path(source).name}" if "/" in source or "." in source else model
+
+
 class _Unexpected(Exception):
     """What a file holds in place of what belongs there, in words."""
 

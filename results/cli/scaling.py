@@ -11,6 +11,7 @@ from results import records
 from results.cli import console, options, running
 from results.cli import scaling_options as given
 from results.cli.scaling_ask import ALLOCATE, FRONTIER, PLAN, PREDICT, allocate, frontier, plan, predict
+from results.cli.scaling_facts import FACTS, facts
 from results.cli.scaling_input import STUDY, Choice, experiments_of, laws_of, source_of
 from results.cli.scaling_reproduce import REPRODUCE, reproduce
 from results.cli.scaling_show import check_plot, show, write_fits, write_table
@@ -45,6 +46,7 @@ def fit(
     form: given.FormName = None,
     per: given.Per = None,
     region: given.Region = None,
+    metric: given.Metric = None,
     by: given.By = None,
     draws: given.Draws = 1000,
     seed: given.Seed = 0,
@@ -70,6 +72,7 @@ def fit(
         form=form,
         per=per,
         region=region,
+        metric=metric,
         unit=unit,
         mirror=mirror,
         offline=offline,
@@ -90,6 +93,7 @@ def compare(
     ] = None,
     per: given.Per = None,
     region: given.Region = None,
+    metric: given.Metric = None,
     held_out: given.HeldOut = 0.25,
     unit: given.Unit = "legacy",
     ceiling: given.Ceilings = None,
@@ -116,6 +120,7 @@ def compare(
         resource=x,
         per=per,
         region=region,
+        metric=metric,
         unit=unit,
         mirror=mirror,
         offline=offline,
@@ -145,6 +150,7 @@ def report(
     form: given.FormName = None,
     per: given.Per = None,
     region: given.Region = None,
+    metric: given.Metric = None,
     by: given.By = None,
     draws: given.Draws = 1000,
     seed: given.Seed = 0,
@@ -168,6 +174,7 @@ def report(
         form=form,
         per=per,
         region=region,
+        metric=metric,
         unit=unit,
         mirror=mirror,
         offline=offline,
@@ -212,4 +219,5 @@ app.command("allocate", epilog=ALLOCATE)(allocate)
 app.command("frontier", epilog=FRONTIER)(frontier)
 app.command("predict", epilog=PREDICT)(predict)
 app.command("plan", epilog=PLAN)(plan)
+app.command("facts", epilog=FACTS)(facts)
 app.command("reproduce", epilog=REPRODUCE)(reproduce)

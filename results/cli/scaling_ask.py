@@ -44,6 +44,7 @@ def allocate(
     experiment: given.Experiments = None,
     scores: given.Scores = None,
     study: given.Study = None,
+    metric: given.Metric = None,
     family: given.Family = "all",
     by: given.By = None,
     draws: given.Draws = 1000,
@@ -61,7 +62,7 @@ def allocate(
 
     running.check_outputs({"--json": json, "--csv": csv})
     _check_positive("--compute", compute or (), "allocate")
-    source = _two_variable(experiment, scores, study, mirror, offline, "allocate")
+    source = _two_variable(experiment, scores, study, metric, mirror, offline, "allocate")
     cost = _cost(source, family)
     laws = laws_of(source, by, draws, seed, quiet=quiet)
     found = [divided(law, compute or budgets_of(law, cost), cost) for law in laws.values()]
@@ -79,6 +80,7 @@ def frontier(
     scores: given.Scores = None,
     study: given.Study = None,
     region: given.Region = None,
+    metric: given.Metric = None,
     cost: Annotated[
         list[str] | None, typer.Option("--cost", metavar="COLUMN", help="Repeatable. Default: all that are known.")
     ] = None,
@@ -96,7 +98,9 @@ def frontier(
 
     running.check_outputs({"--json": json, "--csv": csv})
     names = experiment if scores or study or experiment else [TWO_VARIABLE]
-    choice = Choice.of(names, scores, study, ceiling, region=region, unit=unit, mirror=mirror, offline=offline)
+    choice = Choice.of(
+        names, scores, study, ceiling, region=region, metric=metric, unit=unit, mirror=mirror, offline=offline
+    )
     source = source_of(choice, "frontier")
     costs = [column_of(name) for name in cost or ()]
     models = {name: models_of(source, name) for name in source.points}
@@ -130,6 +134,7 @@ def predict(
     form: given.FormName = None,
     per: given.Per = None,
     region: given.Region = None,
+    metric: given.Metric = None,
     by: given.By = None,
     draws: given.Draws = 1000,
     seed: given.Seed = 0,
@@ -157,7 +162,16 @@ def predict(
     names = experiment or ([] if scores or study else _defaults(tuple(resources)))
     x = "" if names or study else ",".join(resources)
     choice = Choice.of(
-        names, scores, study, resource=x, form=form, per=per, region=region, mirror=mirror, offline=offline
+        names,
+        scores,
+        study,
+        resource=x,
+        form=form,
+        per=per,
+        region=region,
+        metric=metric,
+        mirror=mirror,
+        offline=offline,
     )
     laws = laws_of(source_of(choice, "predict"), by, draws, seed, quiet=quiet)
     found = [predicted(law, resources) for law in laws.values()]
@@ -174,6 +188,7 @@ def plan(
     experiment: given.Experiments = None,
     scores: given.Scores = None,
     study: given.Study = None,
+    metric: given.Metric = None,
     family: given.Family = "all",
     by: given.By = None,
     draws: given.Draws = 1000,
@@ -191,7 +206,7 @@ def plan(
 
     running.check_outputs({"--json": json, "--csv": csv})
     _check_positive("--budget", [budget], "plan")
-    source = _two_variable(experiment, scores, study, mirror, offline, "plan")
+    source = _two_variable(experiment, scores, study, metric, mirror, offline, "plan")
     cost = _cost(source, family)
     found = [planned(law, budget, cost) for law in laws_of(source, by, draws, seed, quiet=quiet).values()]
     rows = [row for each in found for row in answers.plan_rows(each)]
@@ -203,10 +218,12 @@ def plan(
             console.say(answers.PREDICTION_WORDS)
 
 
-def _two_variable(experiment: Any, scores: Any, study: Any, mirror: Any, offline: bool, command: str) -> Source:
+def _two_variable(
+    experiment: Any, scores: Any, study: Any, metric: Any, mirror: Any, offline: bool, command: str
+) -> Source:
     names = experiment if scores or study or experiment else [TWO_VARIABLE]
     form = "two_variable" if scores and not study else None
-    return source_of(Choice.of(names, scores, study, form=form, mirror=mirror, offline=offline), command)
+    return source_of(Choice.of(names, scores, study, form=form, metric=metric, mirror=mirror, offline=offline), command)
 
 
 def _cost(source: Source, family: str) -> Cost:

@@ -36,7 +36,7 @@ class Choice:
     ----------
     experiments, scores : patterns of names of experiments, or files of the user's own; one of the two, or studies.
     studies : files that declare experiments, of these scores, or of the published ones where there are none.
-    resource, form, per, region : of the user's own; see `results.cli.scaling_options`.
+    resource, form, per, region, metric : of the user's own; see `results.cli.scaling_options`.
     unit, ceilings : of the published scores.
     """
 
@@ -47,6 +47,7 @@ class Choice:
     form: str | None = None
     per: str | None = None
     region: str | None = None
+    metric: str | None = None
     unit: str = "legacy"
     ceilings: tuple[str, ...] = ()
     mirror: Path | None = None
@@ -162,12 +163,13 @@ def _ceilings(given: Sequence[str]) -> dict[str, float]:
 
 
 def _declared(choice: Choice, command: str) -> Source:
-    given = [f"--{name}" for name in ("per", "region") if getattr(choice, name) is not None]
+    kept = ("per", "region") if choice.scores else ("per", "region", "metric")
+    given = [f"--{name}" for name in kept if getattr(choice, name) is not None]
     given += ["--x"] * bool(choice.resource)
     if given:
         raise InvalidOption(
             f"scaling {command} {' '.join(given)}",
-            expected="--scores FILE beside it",
+            expected="--scores FILE alone",
             got="experiments, which say themselves what is fitted",
             next_step="leave it out, or name another experiment",
         )
@@ -175,7 +177,7 @@ def _declared(choice: Choice, command: str) -> Source:
     from results.scaling.tables import read_tables
 
     chosen = experiments_of(choice.experiments, choice.studies)
-    table = read_tables(choice.scores) if choice.scores else published_table(choice)
+    table = read_tables(choice.scores, choice.metric) if choice.scores else published_table(choice)
     made = _expanded({each.name: (each, points_of(each, table)) for each in chosen})
     names, files = [each.name for each in chosen], ", ".join(path.name for path in choice.studies) or STUDY
     return Source(
@@ -204,7 +206,7 @@ def _own(choice: Choice) -> Source:
     from results.scaling.studies import of_table, points_of
     from results.scaling.tables import read_tables
 
-    table = read_tables(choice.scores)
+    table = read_tables(choice.scores, choice.metric)
     form = choice.form or ("two_variable" if "," in choice.resource else "power")
     x = tuple(column_of(name) for name in choice.resource.split(",") if name)
     experiment = of_table(table, x=x, form=form, split_by=column_of(choice.per or ""))

@@ -24,7 +24,7 @@ Study = Annotated[
 ]
 Scores = Annotated[
     list[Path] | None,
-    typer.Option("--scores", metavar="FILE", help="Your own: .csv, or .json of `ventral score --json`. Repeatable."),
+    typer.Option("--scores", metavar="FILE", help="Your own: .csv, or [LABEL=].json of `ventral score`. Repeatable."),
 ]
 Resource = Annotated[
     str, typer.Option("--x", metavar="NAME[,NAME]", help="compute, n_params or n_samples; n_params,n_samples for two.")
@@ -40,6 +40,9 @@ Per = Annotated[
 ]
 Region = Annotated[
     str | None, typer.Option("--region", metavar="NAME,...", help="Of your table; a model's score is the mean of them.")
+]
+Metric = Annotated[
+    str | None, typer.Option("--metric", metavar="NAME", help="Of your score files, where they hold several.")
 ]
 By = Annotated[
     str | None,

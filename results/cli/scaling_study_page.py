@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from results.cli.scaling_analyses import COSTS, comparisons, frontiers, graded, models_of, trend_of
+from results.cli.scaling_analyses import COSTS, Comparisons, comparisons, frontiers, graded, models_of, trend_of
 from results.cli.scaling_input import Source
 from results.cli.scaling_pages import HELD_OUT, allocations_of, along_compute
 from results.cli.scaling_show import published_unit
@@ -13,6 +13,7 @@ from results.report import scaling_figures as draw
 from results.report import scaling_sections as sections
 from results.report import scaling_study as study
 from results.report.scaling import Figure, Section, render
+from results.report.scaling_answers import preferred_form
 from results.report.scaling_curves import Panel
 from results.scaling.contracts import Law
 from results.scaling.graded import Trend
@@ -49,16 +50,16 @@ def study_page(
     tested = trend_of(source.experiments[GRADED[0]], source.table, draws=draws, seed=seed)
     found = graded([laws[name] for name in GRADED], tested)
     drawn = [_picture(name, panels) for name, panels in panels_of_study(source, laws)]
-    chosen = {name: source.points[name] for name in COMPARED}
+    compared = comparisons({name: source.points[name] for name in COMPARED}, None, HELD_OUT, progress)
     shown = [
-        _findings(laws, tested),
+        _findings(laws, compared, tested),
         sections.data(source.unit, source.facts, list(laws.values())),
         sections.fits(contents),
         sections.figures([figure for figure in drawn if figure[3]], _clouds(source.table, training)),
         sections.graded(found.gains, found.ends, found.trend, REGIONS),
         sections.allocation(allocations_of(source, {BOTH: laws[BOTH]})),
         sections.frontier(frontiers(models_of(source, BOTH)), COSTS),
-        sections.forms(comparisons(chosen, None, HELD_OUT, progress), HELD_OUT),
+        sections.forms(compared, HELD_OUT),
         sections.warnings(contents),
     ]
     facts = f"{source.table['model_id'].nunique()} models, {len(laws)} laws"
@@ -85,10 +86,14 @@ def _picture(name: str, panels: Sequence[Panel]) -> tuple[str, str, str, Sequenc
     return name, heading, caption, panels
 
 
-def _findings(laws: Mapping[str, Law], tested: Trend | None) -> Section:
-    """Return the study's headline claims as the laws say them."""
+def _findings(laws: Mapping[str, Law], compared: Comparisons, tested: Trend | None) -> Section:
+    """Return the study's headline claims as the laws say them, and what other forms say of them."""
     claims = {"compute_neuro": "Neural alignment", "compute_behavior": "Behavioural alignment"}
-    text = tuple(f"{label}: {saturation(laws[name]).words}." for name, label in claims.items())
+    text = tuple(
+        f"{label}: {saturation(laws[name]).words}. That is within the study's form, {laws[name].fit.form}; "
+        f"{preferred_form(compared[name])}."
+        for name, label in claims.items()
+    )
     if tested is not None:
         gains = ", ".join(f"{name} {value:.3f}" for name, value in zip(REGIONS, tested.gains, strict=True))
         text = (

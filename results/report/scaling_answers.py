@@ -239,7 +239,7 @@ def comparison_rows(found: Mapping[str, Sequence[Comparison]]) -> list[dict[str,
             "akaike_weight": each.akaike_weight,
             "loss": each.fit.loss,
             "converged": each.fit.converged,
-            "final_score": plain(1.0 - each.fit.plain.get("E", 0.0)),
+            "final_score": _final(each),
         }
         for name, forms in found.items()
         for each in forms
@@ -250,13 +250,21 @@ def comparison_words(found: Mapping[str, Sequence[Comparison]]) -> list[str]:
     """Return, per law, which form predicts the largest models best, and which one AICc prefers."""
     said = []
     for name, forms in found.items():
-        preferred = min(forms, key=lambda each: each.aicc)
         said.append(
             f"{name}: {forms[0].fit.form} predicts the {forms[0].n_held_out} largest models best (mean error "
-            f"{forms[0].held_out_error:.4f} in ln L), AICc prefers {preferred.fit.form} (weight "
-            f"{preferred.akaike_weight:.2f})."
+            f"{forms[0].held_out_error:.4f} in ln L), {preferred_form(forms)}."
         )
     return said
+
+
+def preferred_form(forms: Sequence[Comparison]) -> str:
+    """Return which form AICc prefers and where that ends, in words."""
+    best = min(forms, key=lambda each: each.aicc)
+    return f"AICc prefers {best.fit.form} (weight {best.akaike_weight:.2f}, final score {_final(best)})"
+
+
+def _final(found: Comparison) -> str:
+    return plain(1.0 - found.fit.plain.get("E", 0.0))
 
 
 def _bounds(name: str, interval: Interval | None) -> Mapping[str, float | None]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from model_zoo.errors import DataIntegrity, DataUnavailable, DuplicateName, InvalidOption
-from results.scaling.cells import COLUMNS, RESOURCES, checked, read_cells, refuse_duplicates
+from model_zoo.errors import InvalidOption
+from results.scaling.cells import COLUMNS, checked, read_cells, refuse_duplicates
+from results.scaling.score_files import is_score_file, rows_of, units_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,12 +25,14 @@ __all__ = ["COLUMNS", "facts_template", "from_scores", "read_table", "read_table
 TRAINING_PASSES = 3.0
 
 
-def read_tables(paths: Sequence[Path]) -> pd.DataFrame:
+def read_tables(paths: Sequence[Path], metric: str | None = None) -> pd.DataFrame:
     """Return the table that files make together.
 
     Parameters
     ----------
-    paths : tables of models and scores; or score files (JSON) beside one table of facts about their models.
+    paths : tables of models and scores; or score files (JSON, or LABEL=FILE.json) beside one table of facts about their
+        models.
+    metric : of score files, take scores of this metric only.
 
     Raises
     ------
@@ -39,16 +41,20 @@ def read_tables(paths: Sequence[Path]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    scores = [path for path in paths if path.suffix.lower() == ".json"]
+    scores = [path for path in paths if is_score_file(path)]
     tables = [path for path in paths if path not in scores]
     if scores and len(tables) == 1:
-        return from_scores(scores, tables[0])
+        return from_scores(scores, tables[0], metric=metric)
     if scores or not tables:
         raise InvalidOption(
             "tables of scores",
             expected="one or more tables, or score files (JSON) with one table of facts about their models",
             got=f"{len(scores)} score files and {len(tables)} tables",
-            next_step=f"a table of facts has the columns model and one of {', '.join(RESOURCES)}",
+            next_step="`ventral scaling facts FILE.csv` with these --scores writes one, to be completed",
+        )
+    if metric is not None:
+        raise InvalidOption(
+            "--metric", expected="score files (JSON) to choose from", got="tables alone", next_step="leave it out"
         )
     parts = [read_table(path) for path in tables]
     for path, part in zip(tables, parts, strict=True):
@@ -104,7 +110,8 @@ def from_scores(paths: Sequence[Path], facts: Path, *, metric: str | None = None
 
     Parameters
     ----------
-    paths : JSON files that ``ventral score --json`` wrote.
+    paths : JSON files that ``ventral score --json`` wrote, or LABEL=FILE. Models are called as `ventral compare` calls
+        them: name, name@seed or name=checkpoint.
     facts : table as for `read_table`, without scores; `facts_template` writes its first columns.
     metric : take scores of this metric only.
 
@@ -125,27 +132,25 @@ def from_scores(paths: Sequence[Path], facts: Path, *, metric: str | None = None
     """
     import pandas as pd
 
-    rows = _unique(row for path in paths for row in _scores(path) if metric in (None, row["metric"]))
-    if not rows:
-        raise InvalidOption(
-            f"scores of {', '.join(map(str, paths))}",
-            expected="at least one score" + (f" of the metric {metric!r}" if metric else ""),
-            got="none",
-            next_step="check the files and the metric",
-        )
-    units = _units(rows)
+    rows = rows_of(paths, metric)
+    units = units_of(rows)
     table = _joined(pd.DataFrame(rows), facts)
     table.attrs["unit"] = "; ".join(f"{region}: {unit}" for region, unit in units.items())
     return table
 
 
-def facts_template(models: Iterable[str]) -> str:
-    """Return a CSV with one row per model, to be filled in for `from_scores`; columns left empty do not count."""
+def facts_template(models: Mapping[str, Mapping[str, object]]) -> str:
+    """Return a CSV with one row per model, to be completed for `from_scores`; columns left empty do not count.
+
+    Parameters
+    ----------
+    models : what is known, by column, of every model.
+    """
     columns = ("model", "family", "architecture", "seed", "n_params", "flops", "n_samples_seen", "total_flops")
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([name, *[""] * (len(columns) - 1)] for name in dict.fromkeys(models))
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"model": name, **known} for name, known in models.items())
     return text.getvalue()
 
 
@@ -176,62 +181,3 @@ def _completed(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(total_flops=TRAINING_PASSES * table["flops"] * table["n_samples_seen"])
     table.attrs["notes"] = (f"total_flops = {TRAINING_PASSES:g} x flops x n_samples_seen (forward and backward)",)
     return table
-
-
-def _scores(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the headline scores of a score file."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found = content["scores"]
-        for each in found:
-            ceiled = each["interval_of"] == "ceiled"
-            yield {
-                "model_id": each["model"],
-                "region": each["region"],
-                "benchmark": each["benchmark"],
-                "metric": each["metric"],
-                "score": each["ceiled"] if ceiled else each["raw"],
-                "score_error": each["error"],
-                "n_units": each["n_features"] or None,
-                "rule": each["ceiled_rule"] if ceiled else f"{each['measure']}, no ceiling",
-                "file": str(path),
-            }
-    except OSError as error:
-        raise DataUnavailable(
-            str(path), expected="a file that can be read", got=error.strerror or str(error), next_step="check the path"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        got = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise DataIntegrity(
-            str(path), expected="a score file of Ventral", got=got, next_step="make it with `ventral score --json`"
-        ) from error
-
-
-def _unique(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for row in rows:
-        key = tuple(row[name] for name in ("model_id", "benchmark", "metric"))
-        if key in found:
-            raise DuplicateName(
-                " / ".join(key),
-                expected="one score",
-                got=f"two, in {found[key]['file']} and {row['file']}",
-                next_step="leave out one of the files",
-            )
-        found[key] = row
-    return list(found.values())
-
-
-def _units(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return the unit of the scores of each region; scores of one region must share it."""
-    found: dict[str, str] = {}
-    for row in rows:
-        unit = f"{row['metric']}, {row['rule']}"
-        if found.setdefault(row["region"], unit) != unit:
-            raise InvalidOption(
-                f"scores of {row['region']}",
-                expected="one metric and one rule for the ceiling",
-                got=f"{found[row['region']]} and {unit}",
-                next_step="choose a metric, or leave out some of the files",
-            )
-    return found

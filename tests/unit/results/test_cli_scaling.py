@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from alignment import Score
 from results.cli.app import app
+from results.records import to_json
 from results.scaling.published import gokce2024
 
 # E, A, alpha: one family saturates at a score of 0.5 within what was seen, two have no end below 1.
@@ -238,6 +240,33 @@ def test_ctrl_c_ends_the_workers_too_and_without_tracebacks(tmp_path: Path):
     assert psutil.wait_procs(workers, timeout=10)[1] == []
 
 
+def test_score_files_get_a_table_of_facts_and_laws_from_it(tmp_path: Path, make_score: Callable[..., Score]):
+    name, files = "torchvision/squeezenet1_1", []
+    sources = {"seed 0": "", "seed 1": "", "/runs/late.pt": "", "/other/late.pt": "other="}
+    for number, (source, label) in enumerate(sources.items()):
+        made = [make_score(model=name, raw=0.3 + number / 20, metric=metric) for metric in ("pls", "cka")]
+        path = tmp_path / f"{number}.json"
+        about = {"weights": {"source": source}, "preprocessing": {"input_size": [112, 112]}}
+        path.write_text(to_json(made, {"model": about}))
+        files += ["--scores", f"{label}{path}"]
+    facts = tmp_path / "facts.csv"
+    result = ventral("scaling", "facts", facts, *files)
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader(facts.read_text().splitlines()))
+    assert [row["model"] for row in rows] == [name, f"{name}@1", f"{name}=late.pt", "other"]
+    assert {row["n_params"] for row in rows} == {"1235496"}  # torchvision's own count
+    assert {row["architecture"] for row in rows} == {"squeezenet1_1"}
+    # torchvision counts 349 million products at 224 pixels; 112 pixels a side are about a quarter of them
+    assert all(0.2 < float(row["flops"]) / (2 * 349e6) < 0.25 for row in rows)
+    assert ventral("scaling", "facts", facts, *files).exit_code == 2
+    samples = dict(zip(("1e6", "2e6", "4e6", "8e6"), rows, strict=True))
+    write(facts, list(rows[0]), [list({**row, "n_samples_seen": n}.values()) for n, row in samples.items()])
+    asked = ("scaling", "fit", *files, "--scores", facts, "--form", "unbounded", "--draws", 0)
+    (law,) = contents(*asked, "--metric", "pls")["laws"]
+    assert law["n_points"] == 4
+    assert "choose one with --metric" in " ".join(ventral(*asked).output.split())
+
+
 def test_draws_depend_on_the_seed_alone(families: Path):
     asked = ("scaling", "fit", "--scores", families, "--draws", 20)
     one, same, other = (contents(*asked, "--seed", seed)["laws"] for seed in (0, 0, 1))
@@ -256,7 +285,7 @@ REFUSED = [
     (("fit",), "expected either --experiment NAME, of the published study, or --scores FILE, your own, got neither"),
     (("fit", "-e", "compute_neuro", "--scores", "x.csv"), "got both"),
     (("fit", "-e", "compute_nuero"), "did you mean compute_neuro"),
-    (("fit", "-e", "compute_neuro", "--per", "arch"), "expected --scores FILE beside it"),
+    (("fit", "-e", "compute_neuro", "--per", "arch"), "expected --scores FILE alone"),
     (("fit", "-e", "compute_neuro", "--form", "powr"), "did you mean power"),
     (("fit", "--scores", "missing.csv"), "missing.csv"),
     (("fit", "-e", "compute_neuro", "--unit", "new"), "expected one of legacy, ratio, explained, got 'new'"),

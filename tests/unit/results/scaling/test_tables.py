@@ -224,13 +224,14 @@ def test_a_score_that_could_not_be_computed_is_refused(score_file: Any, write: C
 
 
 def test_the_template_of_facts_is_taken_once_filled(score_file: Any, write: Callable[..., Path]):
-    template = facts_template(["m1", "m 2", "m1"])
+    template = facts_template({"m1": {"family": "ResNet"}, "m 2": {"family": "ViT"}})
     scores = score_file("1.json", {"model": "m1"}, {"model": "m 2"})
     with pytest.raises(InvalidOption, match=r"without any value: .*n_params"):
-        from_scores([scores], write(template))
+        from_scores([scores], write(facts_template({"m1": {}, "m 2": {}})))
     header, *rows = template.splitlines()
     place = header.split(",").index("n_params")
     filled = [header, *(",".join([*row.split(",")[:place], "5", *row.split(",")[place + 1 :]]) for row in rows)]
     table = from_scores([scores], write("\n".join(filled)))
     assert table["n_params"].tolist() == [5, 5]
-    assert "arch_family" not in table.columns
+    assert table["arch_family"].tolist() == ["ResNet", "ViT"]
+    assert "arch" not in table.columns
