@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from results.cli.app import app
 
+pytestmark = pytest.mark.once  # a browser sees no difference between library versions
 STUDY = {
     "fig1", "fig2-parameters", "fig2-families", "fig2-means", "fig3-datasets", "fig3-families",
     "fig4-allocation", "fig4-families", "fig5-regions", "fig5-means", "gain-coefficient", "gain-total",
