@@ -41,6 +41,13 @@ _LIBRARIES = (
     "safetensors",
 )
 _TOO_LONG_FOR_CSV = ("unit_ids", "unit_raw", "split_raw", "profile", "evidence")
+_ENDINGS: Mapping[str, tuple[str, ...]] = {
+    "--json": (".json",),
+    "--csv": (".csv",),
+    "--report": (".html", ".htm"),
+    ".csv": (".csv",),
+    ".html": (".html", ".htm"),
+}
 _PAIRS = ("raw_interval", "ceiling_interval", "interval")
 
 
@@ -168,46 +175,69 @@ def hardware(device: str) -> dict[str, Any]:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write `content` to `path` through a temporary file beside it: readers see all of it, or what was there before.
 
+    Links are followed, a file that is there keeps its permissions, and a device or pipe is written to as it is.
+
     Raises
     ------
     OSError
         If it cannot be written; nothing is left behind.
     """
+    data = content.encode() if isinstance(content, str) else content
+    if is_stream(path):
+        path.write_bytes(data)
+        return
+    path = path.resolve()
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-        os.chmod(temporary, 0o666 & ~_umask())
+            file.write(data)
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
 
 
 def check_writable(path: Path, option: str) -> None:
-    """Refuse an output path that could not be written once the work is done.
+    """Refuse an output path that could not be written once the work is done, or that is meant for something else.
+
+    Parameters
+    ----------
+    path : where to write.
+    option : that names it, such as "--json", or what stands for it in the help, such as "FILE.html"; says what it is.
 
     Raises
     ------
     InvalidOption
-        If `path` is a folder, or its folder is missing or does not accept files.
+        If `path` is a folder, its folder is missing or does not accept files, or it has the ending of other content.
     """
-    reason = None
+    reason, expected, next_step = (
+        None,
+        "a file in an existing, writable folder",
+        "create the folder or name another file",
+    )
+    endings = _ENDINGS.get(Path(option).suffix or option, (path.suffix.lower(),))
     if path.is_dir():
         reason = "a folder"
-    elif not path.parent.is_dir():
+    elif is_stream(path):
+        reason = None if os.access(path, os.W_OK) else "one that cannot be written"
+    elif path.suffix.lower() not in endings:
+        reason, expected = repr(path.name), f"a name that ends in {' or '.join(endings)}"
+        next_step = "name it so, lest another file be replaced by mistake"
+    elif not path.resolve().parent.is_dir():
         reason = f"the missing folder {str(path.parent)!r}"
     else:
         try:
-            tempfile.TemporaryFile(dir=path.parent).close()
+            tempfile.TemporaryFile(dir=path.resolve().parent).close()
         except OSError as error:
             reason = f"a folder that refuses files ({error.strerror})"
     if reason is not None:
-        raise InvalidOption(
-            f"{option} {str(path)!r}",
-            expected="a file in an existing, writable folder",
-            got=reason,
-            next_step="create the folder or name another file",
-        )
+        raise InvalidOption(f"{option} {str(path)!r}", expected=expected, got=reason, next_step=next_step)
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether a path is a device, a pipe or a socket."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def strict(value: Any) -> Any:

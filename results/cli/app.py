@@ -123,7 +123,7 @@ def _message(error: BaseException) -> tuple[str, int]:
         return f"Error: {error}", error.exit_code
     if isinstance(error, KeyboardInterrupt):
         ended, code = ("Terminated", TERMINATED) if isinstance(error, _Terminated) else ("Interrupted", INTERRUPTED)
-        text = f"{ended}. Nothing was half-written; layers that were finished are in the cache, unless it was off."
+        text = f"{ended}. Nothing was half-written. What scoring had finished is in the cache, unless that was off."
         return text, code
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = error.filename or "disk"

@@ -94,7 +94,7 @@ def compare(
     from alignment.comparison import compare as compared
     from results.candidates import read_candidates
 
-    running.check_outputs({"--json": json, "--csv": csv, "--report": report, "--plot": plot})
+    running.check_outputs({"--json": json, "--csv": csv, "--report": report, "--plot": plot}, models)
     _check_plot(plot)
     settings = _settings(correction, level, aggregate)
     for name in metric or ():

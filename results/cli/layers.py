@@ -67,7 +67,7 @@ def layers(
     quiet: options.Quiet = False,
 ) -> None:
     """List a model's candidate layers in execution order, or score them all in one forward pass (--score)."""
-    running.check_outputs({"--json": json, "--csv": csv, "--report": report})
+    running.check_outputs({"--json": json, "--csv": csv, "--report": report}, filter(None, (weights,)))
     overrides = running.overrides_of(input_size, mean, std, interpolation)
     if not score:
         _refuse_without_score({"--benchmark": benchmark, "--metric": metric, "--csv": csv, "--report": report}, commit)

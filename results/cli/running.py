@@ -26,11 +26,31 @@ if TYPE_CHECKING:
     from model_zoo import LoadedModel
 
 
-def check_outputs(files: Mapping[str, Path | None]) -> None:
-    """Refuse files that could not be written once the work is done; `files` are by option, "-" is stdout for --json."""
+def check_outputs(files: Mapping[str, Path | None], *read: Iterable[str | Path] | None) -> None:
+    """Refuse files that could not be written once the work is done, that are read, or that are named twice.
+
+    Parameters
+    ----------
+    files : by option or name of the argument; "-" is stdout for --json.
+    read : what else is given that may name files, also as LABEL=FILE.
+    """
+    named = (str(each) for group in read for each in group or ())
+    inputs = (Path(part) for text in named for part in (text, text.partition("=")[2]))
+    taken = {path.resolve(): "a file that is read" for path in inputs if path.is_file()}
     for option, path in files.items():
-        if path is not None and not (option == "--json" and path == console.STDOUT):
-            records.check_writable(path, option)
+        if path is None or (option == "--json" and path == console.STDOUT):
+            continue
+        records.check_writable(path, option)
+        if records.is_stream(path):
+            continue  # takes anything, from anyone
+        if path.resolve() in taken:
+            raise InvalidOption(
+                f"{option} {str(path)!r}",
+                expected="a file of its own",
+                got=taken[path.resolve()],
+                next_step="name another file",
+            )
+        taken[path.resolve()] = f"the file of {option}"
 
 
 def check_models(models: Iterable[str], weights: Path | None = None) -> None:

@@ -61,7 +61,7 @@ def fit(
     quiet: options.Quiet = False,
 ) -> None:
     """Fit laws to scores: parameters in the log form (e, a, alpha, ...) and in the plain one, with intervals."""
-    running.check_outputs({"--json": json, "--csv": csv, "--report": report, "--plot": plot})
+    running.check_outputs({"--json": json, "--csv": csv, "--report": report, "--plot": plot}, scores, study)
     check_plot(plot)
     choice = Choice.of(
         experiment,
@@ -107,7 +107,7 @@ def compare(
     from results.report import scaling_answers as answers
     from results.scaling.forms import get_form
 
-    running.check_outputs({"--json": json, "--csv": csv})
+    running.check_outputs({"--json": json, "--csv": csv}, scores, study)
     for name in form or ():
         get_form(name)
     if not 0 < held_out < 1:
@@ -164,7 +164,7 @@ def report(
 
     The page that `ventral scaling fit --report` writes, without the table in the terminal.
     """
-    running.check_outputs({"FILE": file})
+    running.check_outputs({"FILE.html": file}, scores, study)
     choice = Choice.of(
         experiment,
         scores,

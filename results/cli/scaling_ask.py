@@ -60,7 +60,7 @@ def allocate(
     from results.report import scaling_answers as answers
     from results.scaling.allocation import allocate as divided
 
-    running.check_outputs({"--json": json, "--csv": csv})
+    running.check_outputs({"--json": json, "--csv": csv}, scores, study)
     _check_positive("--compute", compute or (), "allocate")
     source = _two_variable(experiment, scores, study, metric, mirror, offline, "allocate")
     cost = _cost(source, family)
@@ -96,7 +96,7 @@ def frontier(
     from results.cli.scaling_analyses import frontiers, models_of
     from results.report import scaling_answers as answers
 
-    running.check_outputs({"--json": json, "--csv": csv})
+    running.check_outputs({"--json": json, "--csv": csv}, scores, study)
     names = experiment if scores or study or experiment else [TWO_VARIABLE]
     choice = Choice.of(
         names, scores, study, ceiling, region=region, metric=metric, unit=unit, mirror=mirror, offline=offline
@@ -148,7 +148,7 @@ def predict(
     from results.report import scaling_answers as answers
     from results.scaling.prediction import predict as predicted
 
-    running.check_outputs({"--json": json, "--csv": csv})
+    running.check_outputs({"--json": json, "--csv": csv}, scores, study)
     asked = {"total_flops": compute, "n_params": params, "n_samples_seen": samples}
     resources = {name: value for name, value in asked.items() if value is not None}
     if not resources:
@@ -204,7 +204,7 @@ def plan(
     from results.report.scaling_tables import plain
     from results.scaling.prediction import plan as planned
 
-    running.check_outputs({"--json": json, "--csv": csv})
+    running.check_outputs({"--json": json, "--csv": csv}, scores, study)
     _check_positive("--budget", [budget], "plan")
     source = _two_variable(experiment, scores, study, metric, mirror, offline, "plan")
     cost = _cost(source, family)

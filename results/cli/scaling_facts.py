@@ -36,7 +36,7 @@ def facts(
     from results.scaling.score_files import is_score_file, models_of
     from results.scaling.tables import facts_template
 
-    running.check_outputs({"FILE": file})
+    running.check_outputs({"FILE.csv": file}, scores)
     if file.exists():
         raise InvalidOption(
             str(file), expected="a new file", got="one that exists", next_step="name another, or move it away"

@@ -137,7 +137,7 @@ def column_of(name: str) -> str:
     from results.scaling.tables import COLUMNS
 
     wanted = name.strip()
-    return next((column for column, each in COLUMNS.items() if wanted in each.names), wanted)
+    return next((column for column, each in COLUMNS.items() if wanted.lower() in each.names), wanted)
 
 
 def published_table(choice: Choice, *, checkpoints: bool = False) -> pd.DataFrame:

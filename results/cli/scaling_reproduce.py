@@ -52,10 +52,8 @@ def reproduce(
         raise UnknownName("study", study, [STUDY], hint=f"the one study is {STUDY}")
     running.check_outputs({"--report": report, "--json": json, "--csv": csv})
     check_image("--figures", figures)
-    if figures is not None and not figures.is_dir():
-        raise InvalidOption(
-            f"--figures {str(figures)!r}", expected="an existing folder", got="none", next_step="create it"
-        )
+    if figures is not None:
+        _make_folder(figures)
     choice = Choice.of(["*"], ceilings=ceiling, unit=unit, mirror=mirror, offline=offline)
     source = source_of(choice, "reproduce")
     training = published_table(choice, checkpoints=True)
@@ -77,6 +75,18 @@ def reproduce(
     if json != console.STDOUT:
         _summarise([content for content in contents if "published" in content])
     note_written((*written, json, csv), quiet=quiet)
+
+
+def _make_folder(figures: Path) -> None:
+    try:
+        figures.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InvalidOption(
+            f"--figures {str(figures)!r}",
+            expected="a folder, or a new name in one",
+            got=error.strerror or str(error),
+            next_step="name another",
+        ) from error
 
 
 def _images(folder: Path | None, pictures: Sequence[tuple[str, Sequence[Panel]]], progress: Any) -> list[Path]:

@@ -70,7 +70,7 @@ def score(
     quiet: options.Quiet = False,
 ) -> None:
     """Score a model against recordings and behaviour, one row per benchmark, with ceilings and intervals."""
-    running.check_outputs({"--json": json, "--csv": csv, "--report": report})
+    running.check_outputs({"--json": json, "--csv": csv, "--report": report}, filter(None, (weights, layer_map)))
     chosen = running.layers_of(layers, layer_map)
     names = running.benchmark_names(benchmark, quiet=quiet)
     running.check(names, metric, chosen, decision, mirror, offline=offline, quiet=quiet)

@@ -297,7 +297,10 @@ REFUSED = [
     (("plan", "--budget", "0"), "expected a number > 0"),
     (("compare", "-e", "compute_neuro", "--held-out", "1"), "expected a share between 0 and 1"),
     (("reproduce", "gokce2025"), "did you mean gokce2024"),
-    (("reproduce", "gokce2024", "--figures", "none"), "expected an existing folder"),
+    (("reproduce", "gokce2024", "--figures", "none/here"), "expected a folder, or a new name in one"),
+    (("fit", "-e", "compute_neuro", "--json", "laws.csv"), "expected a name that ends in .json"),
+    (("fit", "-e", "compute_neuro", "--report", "a.html", "--plot", "a.html"), ".png or .pdf or .svg"),
+    (("report", "mine.csv", "--scores", "mine.csv"), "expected a name that ends in .html or .htm"),
 ]
 
 

@@ -89,7 +89,7 @@ def test_checking_an_output_leaves_nothing_behind(tmp_path):
 
 def test_a_folder_of_a_special_file_system_refuses_files():
     with pytest.raises(InvalidOption, match="refuses files"):
-        records.check_writable(Path("/proc/x.json"), "--csv")
+        records.check_writable(Path("/proc/x.csv"), "--csv")
 
 
 def test_hardware_and_libraries_are_this_machines():
