@@ -43,7 +43,9 @@ COLUMNS: Mapping[str, Column] = {
     "benchmark": Column(("benchmark", "benchmark_name"), "text", "where a region has several"),
     "total_flops": Column(("total_flops", "compute"), "positive", "FLOPs of the whole training"),
     "n_params": Column(("n_params", "params"), "positive", "parameters"),
-    "n_samples_seen": Column(("n_samples_seen", "samples_seen", "samples"), "positive", "images seen: epochs x images"),
+    "n_samples_seen": Column(
+        ("n_samples_seen", "n_samples", "samples_seen", "samples"), "positive", "images seen: epochs x images"
+    ),
     "flops": Column(("flops",), "positive", "FLOPs of one image, forward"),
     "n_units": Column(("n_units", "units"), "positive", "units of the layer that was scored"),
     "arch_family": Column(("family", "arch_family"), "text", "family of architectures"),
@@ -55,8 +57,10 @@ COLUMNS: Mapping[str, Column] = {
 RESOURCES = ("total_flops", "n_params", "n_samples_seen", "flops")
 REGIONS: Mapping[str, str] = dict.fromkeys(("behaviour", "behavior", "behavioral", "Behaviour"), "Behavioral")
 CELL = ("model_id", "ckpt", "region", "benchmark")  # what has one score
+_FULL = (*CELL, "score", "score_error")  # columns without empty cells; the others are asked for where they are used
+_ANOTHER = "n_samples"  # beside n_samples_seen it is what the published study calls the size of a data set
 _RULES = {"score": "a number below 1", "positive": "a number above 0", "text": "a name"}
-_BETWEEN = {",": "commas", "\t": "tabs"}
+_BETWEEN = {",": "commas", "\t": "tabs", ";": "semicolons"}
 _SHOWN = 5
 
 
@@ -109,6 +113,9 @@ def checked(
 ) -> pd.DataFrame:
     """Return the cells under known names and types, columns without any value left out.
 
+    Empty cells are missing values in columns that need not be full; whoever uses one asks for its values. What the file
+    itself calls the columns is in `.attrs["header"]`.
+
     Parameters
     ----------
     table, places : as from `read_cells`.
@@ -123,18 +130,26 @@ def checked(
     """
     import pandas as pd
 
+    named = [str(name) for name in table.columns]
     table = _renamed(table, where)
+    header = dict(zip(map(str, table.columns), named, strict=True))
     full = [name for name in table.columns if not all(map(_is_empty, table[name].tolist()))]
-    _refuse_columns(list(table.columns), full if len(table) else list(table.columns), where, required, resource)
+    _refuse_columns(header, full if len(table) else list(table.columns), where, required, resource)
     if not len(table):
         raise InvalidOption(where, expected="at least one row", got="a header only", next_step="add models")
     made = {}
     for name in full:
         values, column = table[name].tolist(), COLUMNS.get(name)
-        made[name] = _inferred(values) if column is None else _typed(values, places, where, column)
+        made[name] = (
+            _inferred(values)
+            if column is None
+            else _typed(values, places, f"{where}, column {header[name]!r}", column, full=name in _FULL)
+        )
     if "region" in made:
         made["region"] = [REGIONS.get(str(region), region) for region in made["region"]]
-    return pd.DataFrame(made)
+    checked = pd.DataFrame(made)
+    checked.attrs["header"] = header
+    return checked
 
 
 def refuse_duplicates(table: pd.DataFrame, places: Sequence[str], where: str) -> None:
@@ -162,12 +177,15 @@ def _lines(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, list[st
         row = [cell.strip() for cell in cells]
         if not any(row):
             continue
-        if not n_cells and len(row) == 1 and {";", "\t"} & set(row[0]):
+        others = [other for other in _BETWEEN if other != delimiter and other in row[0]]
+        if not n_cells and len(row) == 1 and others:
             raise DataIntegrity(
                 f"{path}, line {reader.line_num}",
                 expected=f"{_BETWEEN[delimiter]} between cells",
-                got=row[0][:80],
-                next_step="save it as CSV with commas (and points in numbers), or as .tsv with tabs",
+                got=f"{_BETWEEN[others[0]]}: {row[0][:80]!r}",
+                next_step="rename the file to .tsv"
+                if others[0] == "\t"
+                else "save it as .csv, with commas between cells and points in numbers",
             )
         if n_cells and len(row) != n_cells:
             raise DataIntegrity(
@@ -184,7 +202,10 @@ def _lines(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, list[st
 
 def _renamed(table: pd.DataFrame, where: str) -> pd.DataFrame:
     known = {name: key for key, column in COLUMNS.items() for name in column.names}
-    names = [known.get(str(name).lower(), str(name)) for name in table.columns]
+    given = [str(name).lower() for name in table.columns]
+    if any(name != _ANOTHER and known.get(name) == known[_ANOTHER] for name in given):
+        del known[_ANOTHER]
+    names = [known.get(name, str(column)) for name, column in zip(given, table.columns, strict=True)]
     for number, name in enumerate(names):
         if name in names[:number]:
             both = [str(table.columns[i]) for i in (names.index(name), number)]
@@ -194,33 +215,39 @@ def _renamed(table: pd.DataFrame, where: str) -> pd.DataFrame:
     return table.set_axis(names, axis=1)
 
 
-def _refuse_columns(there: list[str], full: list[str], where: str, required: Sequence[str], resource: bool) -> None:
-    missing = [f"{COLUMNS[name].names[0]!r}" for name in required if name not in full]
+def _refuse_columns(
+    header: Mapping[str, str], full: Sequence[str], where: str, required: Sequence[str], resource: bool
+) -> None:
+    """Refuse a table that lacks columns; `header` holds the file's names by known ones."""
+    missing = [f"a column {COLUMNS[name].names[0]!r}" for name in required if name not in full]
     if resource and not set(RESOURCES) & set(full):
-        missing.append(f"one of {', '.join(RESOURCES)}")
+        missing.append(f"a resource: a column {' or '.join(RESOURCES)}")
     if not missing:
         return
-    empty = [name for name in there if name not in full]
-    others = [name for name in there if name not in COLUMNS]
+    empty = [shown for name, shown in header.items() if name not in full]
+    others = [name for name in header if name not in COLUMNS]
     every = [name for column in COLUMNS.values() for name in column.names]
     near = [f"{name!r} into {nearest_names(name, every, 1)[0]!r}" for name in others if nearest_names(name, every, 1)]
     raise InvalidOption(
         where,
-        expected=f"the column{'s' * (len(missing) > 1)} {' and '.join(missing)}",
-        got=f"{', '.join(there)}{' (without any value: ' + ', '.join(empty) + ')' if empty else ''}",
+        expected=" and ".join(missing),
+        got=f"{', '.join(header.values())}{' (without any value: ' + ', '.join(empty) + ')' if empty else ''}",
         next_step=f"rename {', '.join(near)}?"
         if near
         else "add what is missing, one value per row, commas between cells",
     )
 
 
-def _typed(values: Sequence[Any], places: Sequence[str], where: str, column: Column) -> list[Any]:
+def _typed(values: Sequence[Any], places: Sequence[str], where: str, column: Column, *, full: bool) -> list[Any]:
+    """Return the values of a known column; where it need not be full, empty cells are missing values."""
+    empty = [_is_empty(value) for value in values]
     if column.kind == "text":
-        _refuse([_is_empty(value) for value in values], values, places, where, column)
-        return [str(value) for value in values]
+        _refuse([full and each for each in empty], values, places, where, column)
+        return [None if each else str(value) for value, each in zip(values, empty, strict=True)]
     numbers = [_number(value) for value in values]
     wrong = [
-        not math.isfinite(number) or (number >= 1 if column.kind == "score" else number <= 0) for number in numbers
+        (full or not each) and (not math.isfinite(number) or (number >= 1 if column.kind == "score" else number <= 0))
+        for number, each in zip(numbers, empty, strict=True)
     ]
     _refuse(wrong, values, places, where, column)
     return numbers
@@ -229,17 +256,17 @@ def _typed(values: Sequence[Any], places: Sequence[str], where: str, column: Col
 def _refuse(wrong: Sequence[bool], values: Sequence[Any], places: Sequence[str], where: str, column: Column) -> None:
     if not any(wrong):
         return
-    shown = [f"{place}: {_shown(value)}" for place, value in zip(_of(places, wrong), _of(values, wrong), strict=True)]
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     hint = "correct or delete these rows"
     if column.kind == "score" and any(_number(value) >= 1 for value in values):
         hint = "scores of 1 or more leave no misalignment to fit: use raw scores, or " + hint
-    raise InvalidOption(
-        f"{where}, column {column.names[0]!r}",
-        expected=f"{_RULES[column.kind]} in every row",
-        got=f"{'; '.join(shown[:_SHOWN])}{more}",
-        next_step=hint,
-    )
+    cells = [f"{place}: {_shown(value)}" for place, value in zip(_of(places, wrong), _of(values, wrong), strict=True)]
+    raise InvalidOption(where, expected=f"{_RULES[column.kind]} in every row", got=listed(cells), next_step=hint)
+
+
+def listed(shown: Sequence[str]) -> str:
+    """Return what is wrong in a sentence, no more than the first few of many."""
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return f"{'; '.join(shown[:_SHOWN])}{more}"
 
 
 def _inferred(values: Sequence[Any]) -> list[Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from model_zoo.errors import DuplicateName, InvalidOption, UnknownName
+from results.scaling.cells import listed
 from results.scaling.contracts import Points
 from results.scaling.declarations import declared, files
 from results.scaling.forms import FORMS, get_form
@@ -26,6 +27,7 @@ FOLDER = Path(__file__).parent / "experiments"
 # X0 of the published study; what a user's table is fitted in, unless an experiment says otherwise.
 SCALES: Mapping[str, float] = {"total_flops": 1e13, "n_params": 1e5, "n_samples_seen": 1e4, "flops": 1e6}
 MODEL = ("model_id", "ckpt")  # what a point is; the second where a table follows models along their training
+TABLE = "table"  # name and study of what a table itself suggests
 
 Scalar = bool | int | float | str
 Filter = dict[str, tuple[Scalar, ...]]
@@ -181,12 +183,10 @@ def of_table(table: pd.DataFrame, *, x: Sequence[str] = (), form: str = "power",
             "table",
             expected=f"resources among {', '.join(SCALES)} and columns that it has",
             got=f"no column {', '.join(lacking)}" if lacking else ", ".join(unknown) or "no resource",
-            next_step=f"choose among its columns: {', '.join(map(str, table.columns))}",
+            next_step=f"choose among its columns: {_header(table)}",
         )
     scales = {name: SCALES[name] for name in chosen}
-    return Experiment(
-        name="table", study="table", form=form, x=scales, split_by=split_by, drawn_together=tuple(together)
-    )
+    return Experiment(name=TABLE, study=TABLE, form=form, x=scales, split_by=split_by, drawn_together=tuple(together))
 
 
 def rows_of(experiment: Experiment, table: pd.DataFrame) -> pd.DataFrame:
@@ -238,10 +238,27 @@ def points_of(experiment: Experiment, table: pd.DataFrame) -> dict[str, Points]:
     varying = [name for name in (*experiment.x, *experiment.drawn_together) if name not in rows.columns]
     if varying:
         raise _error(experiment, f"one {varying[0]} per model", "several", f"correct the column {varying[0]!r}")
+    for name in (*experiment.drawn_together, *filter(None, [experiment.split_by])):
+        missing = rows[name].isna().to_numpy()
+        hint = f"complete the column {name!r}, or leave these models out with `known` in a study file"
+        _refuse(experiment, rows, missing, f"{name} for every model", table, hint)
+    _check_resources(experiment, rows, table)
     if not experiment.split_by:
         return {"": _points(experiment, rows)}
     parts = rows.groupby(experiment.split_by, sort=True)
     return {str(value): _points(experiment, part) for value, part in parts}
+
+
+def _check_resources(experiment: Experiment, rows: pd.DataFrame, table: pd.DataFrame) -> None:
+    """Refuse models without a resource, or without misalignment."""
+    for name in experiment.x:
+        values = rows[name].to_numpy(dtype=float)
+        hint = f"complete them, or leave these models out: known: [{name}] in a study file"
+        bad = ~(np.isfinite(values) & (values > 0))
+        _refuse(experiment, rows, bad, f"{name} > 0 for every model", table, hint, values)
+    scores = rows["score"].to_numpy(dtype=float)
+    hint = "a ceiled score of 1 or more has no misalignment: fit raw scores, or leave these models out"
+    _refuse(experiment, rows, ~(scores < 1), "scores below 1", table, hint, scores)
 
 
 def _load(file: Path) -> list[Experiment]:
@@ -262,15 +279,9 @@ def _load(file: Path) -> list[Experiment]:
 
 def _points(experiment: Experiment, rows: pd.DataFrame) -> Points:
     x = rows[list(experiment.x)].to_numpy(dtype=float)  # (n_points, n_x)
-    misalignment = 1.0 - rows["score"].to_numpy(dtype=float)
-    for column, name in enumerate(experiment.x):
-        bad = ~(np.isfinite(x[:, column]) & (x[:, column] > 0))
-        _refuse(experiment, rows, bad, f"{name} > 0 for every model", x[:, column], f"leave them out: known: [{name}]")
-    hint = "a ceiled score of 1 or more has no misalignment: fit raw scores, or leave these models out"
-    _refuse(experiment, rows, ~(misalignment > 0), "scores below 1", 1.0 - misalignment, hint)
     return Points(
         x=x / np.array(list(experiment.x.values())),
-        misalignment=misalignment,
+        misalignment=1.0 - rows["score"].to_numpy(dtype=float),
         names=_joined(rows, [name for name in MODEL if name in rows.columns]),
         groups=_joined(rows, experiment.drawn_together) if experiment.drawn_together else (),
         errors=rows["score_error"].to_numpy(dtype=float) if "score_error" in rows.columns else None,
@@ -314,7 +325,7 @@ def _check_columns(experiment: Experiment, table: pd.DataFrame) -> None:
     lacking = [name for name in ("model_id", "score", *experiment.columns) if name not in table.columns]
     if lacking:
         wanted = f"a table with the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}"
-        raise _error(experiment, wanted, ", ".join(map(str, table.columns)), "add it, or choose another experiment")
+        raise _error(experiment, wanted, _header(table), "add it, or choose another experiment")
 
 
 def _check_complete(experiment: Experiment, rows: pd.DataFrame, keys: Sequence[str]) -> None:
@@ -344,12 +355,28 @@ def _check_complete(experiment: Experiment, rows: pd.DataFrame, keys: Sequence[s
         )
 
 
-def _refuse(experiment: Experiment, rows: pd.DataFrame, bad: Any, rule: str, values: Any, next_step: str) -> None:
-    if bad.any():
-        named = [f"{name} ({value:g})" for name, value in zip(rows["model_id"][bad], values[bad], strict=True)]
-        more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-        raise _error(experiment, rule, f"{', '.join(named[:3])}{more}", next_step)
+def _refuse(
+    experiment: Experiment, rows: pd.DataFrame, bad: Any, rule: str, table: pd.DataFrame, hint: str,
+    values: Any = None,
+) -> None:  # fmt: skip
+    """Refuse the models that are marked bad, named with their values and where they are."""
+    if not bad.any():
+        return
+    places: Mapping[str, str] = table.attrs.get("places", {})
+    named = []
+    for at in np.flatnonzero(bad):
+        name = str(rows["model_id"].iloc[at])
+        value = "empty" if values is None or np.isnan(values[at]) else f"{values[at]:g}"
+        named.append(f"{name} ({places[name]}: {value})" if name in places else f"{name} ({value})")
+    raise _error(experiment, rule, listed(named), hint)
+
+
+def _header(table: pd.DataFrame) -> str:
+    """Return a table's columns as its file calls them."""
+    header: Mapping[str, str] = table.attrs.get("header", {})
+    return ", ".join(header.get(str(name), str(name)) for name in table.columns)
 
 
 def _error(experiment: Experiment, expected: str, got: str, next_step: str) -> InvalidOption:
-    return InvalidOption(f"experiment {experiment.name!r}", expected=expected, got=got, next_step=next_step)
+    where = "the table" if experiment.study == TABLE else f"experiment {experiment.name!r}"
+    return InvalidOption(where, expected=expected, got=got, next_step=next_step)

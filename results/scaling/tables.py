@@ -69,7 +69,10 @@ def read_tables(paths: Sequence[Path], metric: str | None = None) -> pd.DataFram
     whole = pd.concat(parts, ignore_index=True)
     origins = [str(path) for path, part in zip(tables, parts, strict=True) for _ in range(len(part))]
     refuse_duplicates(whole, origins, ", ".join(map(str, tables)))
-    whole.attrs = parts[0].attrs
+    whole.attrs = {**parts[0].attrs, "places": {}}
+    for path, part in zip(tables, parts, strict=True):
+        where = f"{path.name}, " if len(tables) > 1 else ""
+        whole.attrs["places"] |= {model: f"{where}{place}" for model, place in part.attrs["places"].items()}
     return whole
 
 
@@ -85,8 +88,9 @@ def read_table(path: Path) -> pd.DataFrame:
     -------
     DataFrame
         Known columns under the names of `COLUMNS`, others under their own; columns without any value are left out.
-        Where it has "flops" and "n_samples_seen" but no "total_flops", that is 3 flops n_samples_seen, and
-        `.attrs["notes"]` says so.
+        Where "total_flops" is not given but "flops" and "n_samples_seen" are, it is 3 flops n_samples_seen, and
+        `.attrs["notes"]` says so. `.attrs["places"]` holds by model where it is in the file, `.attrs["header"]` by
+        column what the file calls it.
 
     Raises
     ------
@@ -102,6 +106,7 @@ def read_table(path: Path) -> pd.DataFrame:
     cells, places = read_cells(path)
     table = checked(cells, places, str(path), required=("model_id", "score"))
     refuse_duplicates(table, places, str(path))
+    table.attrs["places"] = _places(table, places)
     return _completed(table)
 
 
@@ -171,13 +176,27 @@ def _joined(rows: pd.DataFrame, facts: Path) -> pd.DataFrame:
     origins = [f"{row.file}, {row.model_id} on {row.benchmark}" for row in rows.itertuples()]
     kept = rows[[name for name in rows.columns if name not in (*known.columns, "file", "rule") or name == "model_id"]]
     scored = checked(kept, origins, "scores", required=("model_id", "score"), resource=False)
-    return _completed(scored.merge(known, on="model_id", how="left", validate="many_to_one"))
+    joined = scored.merge(known, on="model_id", how="left", validate="many_to_one")
+    in_file = {model: f"{facts.name}, {place}" for model, place in _places(known, places).items()}
+    joined.attrs = {"header": known.attrs["header"], "places": in_file}
+    return _completed(joined)
+
+
+def _places(table: pd.DataFrame, places: Sequence[str]) -> dict[str, str]:
+    """Return where every model's first row is."""
+    return dict(reversed(list(zip(table["model_id"], places, strict=True))))
 
 
 def _completed(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with the compute of training, where it follows from what is known."""
-    if "total_flops" in table.columns or not {"flops", "n_samples_seen"} <= set(table.columns):
+    """Return the table with the compute of training, where it is not stated and follows from what is known."""
+    if not {"flops", "n_samples_seen"} <= set(table.columns):
         return table
-    table = table.assign(total_flops=TRAINING_PASSES * table["flops"] * table["n_samples_seen"])
-    table.attrs["notes"] = (f"total_flops = {TRAINING_PASSES:g} x flops x n_samples_seen (forward and backward)",)
+    follows = TRAINING_PASSES * table["flops"] * table["n_samples_seen"]
+    stated = table["total_flops"] if "total_flops" in table.columns else follows
+    n_followed = int(follows.notna().sum() if stated is follows else (stated.isna() & follows.notna()).sum())
+    if not n_followed:
+        return table
+    table = table.assign(total_flops=stated.fillna(follows))
+    rule = f"total_flops = {TRAINING_PASSES:g} x flops x n_samples_seen (forward and backward)"
+    table.attrs["notes"] = (f"{rule} in {n_followed} of {len(table)} rows",)
     return table

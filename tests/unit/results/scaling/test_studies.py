@@ -205,7 +205,7 @@ def test_checkpoints_of_a_model_are_points_of_their_own():
     ("changes", "keys", "rule"),
     [
         ({"score": [0.2, 0.4, 0.9, 1.1]}, {}, r"scores below 1, got a \(1\)"),
-        ({"n_params": [1e6, 1e6, np.nan, np.nan]}, {}, r"n_params > 0 for every model, got a \(nan\).*known"),
+        ({"n_params": [1e6, 1e6, np.nan, np.nan]}, {}, r"n_params > 0 for every model, got a \(empty\).*known"),
         ({"n_params": [1e6, 1e6, 0, 0]}, {}, r"n_params > 0 for every model, got a \(0\)"),
         ({"n_params": [1e6, 2e6, 2e6, 2e6]}, {}, "one n_params per model, got several"),
         (

@@ -72,6 +72,11 @@ def test_compute_follows_from_flops_and_samples(write: Callable[..., Path]):
     table = read_table(write("model,score,flops,samples\na,0.5,2e9,1e6\n"))
     assert table["total_flops"].tolist() == [6e15]
     assert "total_flops = 3 x flops" in table.attrs["notes"][0]
+    mixed = read_table(write("model,score,flops,samples,compute\na,0.5,2e9,1e6,\nb,0.6,2e9,,7\nc,0.6,2e9,1,8\n"))
+    assert mixed["total_flops"].tolist() == [6e15, 7, 8]
+    assert "in 1 of 3 rows" in mixed.attrs["notes"][0]
+    nowhere = read_table(write("model,score,flops,samples\na,0.5,2e9,\nb,0.6,,3\n"))
+    assert "total_flops" not in nowhere.columns
     stated = read_table(write("model,score,flops,samples,compute\na,0.5,2e9,1e6,7\n"))
     assert stated["total_flops"].tolist() == [7]
 
@@ -100,10 +105,28 @@ def test_the_published_table_as_a_users_csv_gives_the_same_points(mirror: Path, 
 @pytest.mark.parametrize(
     ("text", "error", "rule"),
     [
-        ("model,score\na,0.5\n", InvalidOption, r"mine\.csv: expected the column one of total_flops.*got model"),
+        (
+            "model,score\na,0.5\n",
+            InvalidOption,
+            r"mine\.csv: expected a resource: a column total_flops or .*got model, score; add",
+        ),
+        (
+            "model,skore,compute\na,0.5,1\n",
+            InvalidOption,
+            r"a column 'score', got model, skore, compute; rename 'skore'",
+        ),
         ("modell,score,compute\na,0.5,1\n", InvalidOption, r"got modell.*rename 'modell' into 'model'"),
-        ("model;score;compute\na;0,5;1\n", DataIntegrity, "commas between cells, got model;score;compute; save it"),
-        ("model,score,compute\na,,1\nb,,2\n", InvalidOption, r"the column 'score', got .*\(without any value: score\)"),
+        (
+            "model;score;compute\na;0,5;1\n",
+            DataIntegrity,
+            "commas between cells, got semicolons: 'model;score;compute'; save",
+        ),
+        (
+            "model\tscore\tparams\na\t1\t1\n",
+            DataIntegrity,
+            r"got tabs: 'model\\tscore\\tparams'; rename the file to \.tsv",
+        ),
+        ("model,score,compute\na,,1\nb,,2\n", InvalidOption, r"a column 'score', got .*\(without any value: score\)"),
         ("model,score,compute\na,0.5,1\nb,,2\n", InvalidOption, r"column 'score': .* below 1 .*line 3: empty"),
         ("model,score,compute\na,nan,1\nb,0.1,2\n", InvalidOption, "line 2: nan"),
         ("model,score,compute\na,-inf,1\n", InvalidOption, "line 2: -inf"),
@@ -112,11 +135,12 @@ def test_the_published_table_as_a_users_csv_gives_the_same_points(mirror: Path, 
         (
             "model,score,params\na,0.5,12M\n",
             InvalidOption,
-            r"column 'n_params': expected a number above 0.*line 2: 12M",
+            r"mine\.csv, column 'params': expected a number above 0.*line 2: 12M",
         ),
         ("model,score,params\na,0.5,0\n", InvalidOption, "line 2: 0"),
-        ("model,score,params,error\na,0.5,1,0\n", InvalidOption, "column 'score_error'"),
-        ("model,score,params,family\na,0.5,1,X\nb,0.5,1,\n", InvalidOption, r"column 'family': .*line 3: empty"),
+        ("model,score,params,error\na,0.5,1,0\n", InvalidOption, "column 'error'"),
+        ("model,score,params,error\na,0.5,1,0.1\nb,0.5,2,\n", InvalidOption, "column 'error': .*line 3: empty"),
+        ("model,score,params,region\na,0.5,1,IT\nb,0.5,1,\n", InvalidOption, r"column 'region': .*line 3: empty"),
         ("model,score,params\n" + "a,2,1\n" * 7, InvalidOption, "line 6: 2 and 2 more"),
         ("model,model_id,score,params\na,a,0.5,1\n", InvalidOption, "every column once, got model and model_id"),
         ("model,score,score,params\na,0.5,0.5,1\n", InvalidOption, "every column once, got score and score"),
@@ -137,6 +161,34 @@ def test_the_published_table_as_a_users_csv_gives_the_same_points(mirror: Path, 
 def test_what_is_wrong_is_said_with_its_place(text: str | bytes, error: type[VentralError], rule: str, write: Any):
     with pytest.raises(error, match=rule):
         read_table(write(text))
+
+
+BLANKS = "model,score,compute,params,family,seed\na,0.1,1,10,X,0\nb,0.2,2,,X,\nc,0.3,3,30,,\n"
+
+
+def test_empty_cells_are_refused_where_they_are_used(write: Callable[..., Path]):
+    table = read_table(write(BLANKS))
+    assert points_of(of_table(table), table)[""].names == ("a", "b", "c")
+    with pytest.raises(InvalidOption, match=r"the table: expected n_params > 0 .*got b \(line 3: empty\); complete"):
+        points_of(of_table(table, x=("n_params",)), table)
+    with pytest.raises(InvalidOption, match=r"expected arch_family for every model, got c \(line 4: empty\)"):
+        points_of(of_table(table, split_by="arch_family"), table)
+    both = read_tables(
+        [write(BLANKS), write(BLANKS.replace("a,", "d,").replace("b,", "e,").replace("c,", "f,"), "2.csv")]
+    )
+    with pytest.raises(InvalidOption, match=r"got b \(mine\.csv, line 3: empty\); e \(2\.csv, line 3: empty\)"):
+        points_of(of_table(both, x=("n_params",)), both)
+
+
+@pytest.mark.parametrize("name", ["n_samples_seen", "n_samples", "samples_seen", "samples", "N_Samples"])
+def test_samples_seen_under_every_name(name: str, write: Callable[..., Path]):
+    table = read_table(write(f"model,score,{name}\na,0.5,2e9\n"))
+    assert table.columns.tolist() == ["model_id", "score", "n_samples_seen"]
+
+
+def test_n_samples_beside_samples_seen_is_another_column(write: Callable[..., Path]):
+    table = read_table(write("model,score,n_samples,n_samples_seen\na,0.5,2e9,6e9\n"))
+    assert table.to_dict("list") == {"model_id": ["a"], "score": [0.5], "n_samples": [2e9], "n_samples_seen": [6e9]}
 
 
 def test_files_that_cannot_be_read(tmp_path: Path, write: Callable[..., Path]):
@@ -187,6 +239,16 @@ def test_score_files_with_facts(score_file: Any, write: Callable[..., Path]):
     assert table.attrs["unit"] == "V4: pls, r^2/ceiling; IT: pls, r, no ceiling"
     parts = points_of(of_table(table, split_by="region"), table)
     assert parts["V4"].misalignment.tolist() == pytest.approx([0.8, 0.55])
+
+
+def test_facts_of_some_models_may_be_samples_and_of_others_compute(score_file: Any, write: Callable[..., Path]):
+    scores = score_file("1.json", {"model": "m1"}, {"model": "m2"})
+    rows = ["model,seed,flops,n_samples_seen,total_flops", "m1,0,2e9,1e8,", "m2,,,,7e17"]
+    table = from_scores([scores], write("\n".join(rows)))
+    assert table["total_flops"].tolist() == [6e17, 7e17]
+    table = from_scores([scores], write("\n".join([*rows[:2], "m2,1,2e9,,"])))
+    with pytest.raises(InvalidOption, match=r"total_flops > 0 .*got m2 \(mine\.csv, line 3: empty\)"):
+        points_of(of_table(table), table)
 
 
 def test_scores_that_do_not_belong_together_are_refused(score_file: Any, write: Callable[..., Path]):
