@@ -37,7 +37,7 @@ def list_entries(json: Json = None) -> None:
         what = ", ".join(str(value) for value in entry.meta.values())
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used))
         table.add_row(entry.key[:12], what, machine.format_bytes(entry.n_bytes), when)
-    console.out().print(table)
+    console.show(table)
     console.say(f"{len(entries)} entries, {machine.format_bytes(sum(entry.n_bytes for entry in entries))}")
 
 

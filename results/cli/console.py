@@ -18,6 +18,7 @@ from results import records
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
+    from rich.text import Text
 
     from model_zoo.registry import Broken
 
@@ -58,6 +59,43 @@ def table(title: str, *columns: str, right: Iterable[str] = ()) -> Table:
         made.add_column(
             column, justify="right" if column in numeric else "left", overflow="fold", no_wrap=column == "name"
         )
+    return made
+
+
+def show(table: Table) -> None:
+    """Print a table; where the terminal is too narrow for it, one row below the other, a line per column."""
+    console = out()
+    console.print(table if _fits(table, console) else _turned(table))
+
+
+def _fits(table: Table, console: Console) -> bool:
+    """Return whether every word of a table stands unbroken at the console's width."""
+    shown = "\n".join("".join(part.text for part in line) for line in console.render_lines(table))
+    words = (word for cell in _cells(table) for word in cell.plain.split())
+    return all(word in shown for word in words)
+
+
+def _cells(table: Table) -> Iterable[Text]:
+    from rich.text import Text
+
+    for column in table.columns:
+        for cell in (column.header, *column.cells):
+            yield cell if isinstance(cell, Text) else Text.from_markup(str(cell))
+
+
+def _turned(table: Table) -> Table:
+    from rich.table import Table
+
+    made = Table(
+        title=table.title, title_justify="left", title_style="bold", box=None, show_header=False, padding=(0, 1)
+    )
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
+    names = [column.header for column in table.columns]
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        for name, cell in zip(names, row, strict=True):
+            made.add_row(name, cell)
+        made.add_row()
     return made
 
 

@@ -39,7 +39,7 @@ def print_controls(scores: Sequence[Score], controls: Sequence[Control], *, quie
             _NONE if chance is None else f"{chance.mean:.3f} / {chance.percentile:.3f}",
             _NONE if chance is None else f"{chance.p:.2g}",
         )
-    console.out().print(table)
+    console.show(table)
     if quiet:
         return
     for note in dict.fromkeys(note for control in controls for note in control.notes):

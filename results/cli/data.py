@@ -58,7 +58,7 @@ def list_files(
         where = row["place"] if row["reason"] is None else f"missing: {row['reason']}"
         size = "-" if file.n_bytes is None else machine.format_bytes(file.n_bytes)
         table.add_row(file.name, size, licence, ", ".join(row["benchmarks"]), where)
-    console.out().print(table)
+    console.show(table)
     here = [file for file in files if found[file].path is not None]
     console.say(f"{total_text(files)}; here: {total_text(here)}.")
 

@@ -37,4 +37,4 @@ def describe(
     table.add_row("activations of all listed layers per image", format_bytes(cost.activation_bytes))
     table.add_row(f"images per second on {cost.device}, batches of {cost.batch_size}", f"{cost.throughput:.1f}")
     table.add_row("peak memory", format_bytes(cost.peak_memory_bytes))
-    console.out().print(table)
+    console.show(table)

@@ -20,7 +20,7 @@ def print_comparison(comparison: Comparison, *, quiet: bool) -> None:
     table = console.table(f"{len(comparison.models)} models", "model", *headings)
     for number, model in enumerate(comparison.models):
         table.add_row(model, *(_standing(row, number) for row in rows))
-    console.out().print(table)
+    console.show(table)
     share = f"{100 * comparison.level:g} %"
     if not quiet:
         console.say(
@@ -40,7 +40,7 @@ def print_comparison(comparison: Comparison, *, quiet: bool) -> None:
                 "-" if each.share_of_units is None else f"{each.share_of_units:.0%}",
                 each.verdict,
             )
-    console.out().print(table)
+    console.show(table)
     if quiet:
         return
     console.say(_reading(comparison))

@@ -149,4 +149,4 @@ def _print(findings: list[Finding]) -> None:
         head = finding.section if finding.section != section else ""
         section = finding.section
         table.add_row(head, finding.name, f"[{_STYLES[finding.state]}]{escape(finding.value)}[/]", finding.next_step)
-    console.out().print(table)
+    console.show(table)

@@ -129,7 +129,7 @@ def _list(model: LoadedModel, *, all: bool, json: Path | None, quiet: bool) -> N
     for layer in found:
         shape = " x ".join(map(str, layer.shape))
         table.add_row(str(layer.order), layer.name, layer.kind, shape, f"{layer.n_features:,}")
-    console.out().print(table)
+    console.show(table)
     if not all and not quiet:
         console.note("Blocks and the modules around them; --all lists every module, --score scores them.")
 
@@ -170,7 +170,7 @@ def _print_table(scores: Sequence[Score], committed: Sequence[Score], *, quiet: 
             text += " *" if chosen.get(column) == layer else ""
             texts.append(f"[bold]{text}[/bold]" if column in found and found[column] is best[column] else text)
         table.add_row(layer, *texts)
-    console.out().print(table)
+    console.show(table)
     if not quiet:
         console.say("Headline values, 95 % intervals. Bold: best of its column, picked on these data, so it flatters.")
         for reason, names in _undefined(scores).items():

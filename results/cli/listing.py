@@ -48,7 +48,7 @@ def models(
         for row in rows:
             name = f"{row['name']}<architecture>" if row["family"] else row["name"]
             table.add_row(name, row["description"], row["licence"], row["example"])
-        console.out().print(table)
+        console.show(table)
         console.note("Find an architecture with `ventral list models --search TEXT`.")
         return
     names = [name for card in cards for name in _architectures(card) if (search or "").lower() in name.lower()]
@@ -117,7 +117,7 @@ def list_benchmarks(
             row["data"] if row["why_missing"] is None else row["why_missing"],
             _size(card),
         )
-    console.out().print(table)
+    console.show(table)
     if any(row["data"] == "missing" and card.files for card, row in zip(cards, rows, strict=True)):
         console.note("What is missing is downloaded when it is scored, or before by `ventral data fetch NAME`.")
 
@@ -162,7 +162,7 @@ def metrics(json: Json = None, search: Search = None) -> None:
             ", ".join(card.invariant_to),
             ", ".join(card.sensitive_to),
         )
-    console.out().print(table)
+    console.show(table)
 
 
 def _note_none(kind: str, *sought: str | None) -> None:

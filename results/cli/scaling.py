@@ -211,7 +211,7 @@ def list_experiments(study: given.Study = None, json: options.Json = None) -> No
     for row in rows:
         against = " and ".join(row["resources"])
         table.add_row(row["name"], row["title"], row["form"], against, "yes" if row["published"] else "")
-    console.out().print(table)
+    console.show(table)
     console.note(f"{len(rows)} experiments. Fit one with `ventral scaling fit --experiment NAME`.")
 
 

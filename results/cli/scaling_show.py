@@ -28,7 +28,7 @@ def show(title: str, table: Table) -> None:
     printed = console.table(title, *table.columns, right=table.right)
     for row in table.rows:
         printed.add_row(*row)
-    console.out().print(printed)
+    console.show(printed)
 
 
 def check_plot(plot: Path | None) -> None:

@@ -141,7 +141,7 @@ def _print_table(scores: Sequence[Score], *, quiet: bool) -> None:
             str(row.n_stimuli),
             f"{row.n_neuroids} neuroids" if row.n_neuroids else f"{row.n_subjects} subjects",
         )
-    console.out().print(table)
+    console.show(table)
     if quiet:
         return
     for row in scores:

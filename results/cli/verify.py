@@ -76,7 +76,7 @@ def _print(reference: Reference, checks: Sequence[Check]) -> None:
             _number(each.tolerance, ".0e") if each.tolerance is not None else "-",
             f"[{_STYLES[each.verdict]}]{each.verdict}[/]",
         )
-    console.out().print(table)
+    console.show(table)
     for verdict in _STYLES:
         reasons = Counter((each.model, each.benchmark, each.reason) for each in checks if each.verdict == verdict)
         for (model, benchmark, reason), count in reasons.items():

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from model_zoo.errors import InvalidOption
 from results.cli import console
@@ -51,11 +52,40 @@ def test_quiet_bars_and_short_work_say_nothing(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("width", "turned"), [(200, False), (60, True), (30, True)])
+def test_a_terminal_that_is_too_narrow_breaks_no_number(
+    width: int, turned: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(console, "out", lambda: Console(width=width))
+    numbers = [f"{number}.{number}{number}{number}{number}" for number in range(10)]
+    table = console.table("Title", *(f"column{number}" for number in range(10)))
+    table.add_row(*numbers)
+    table.add_row(*reversed(numbers))
+    console.show(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("column3" in line for line in lines) == 1 + turned
+    for number, text in enumerate(numbers):
+        assert sum(text in line for line in lines) == 2
+        if turned:
+            assert any(line.split() == [f"column{number}", text] for line in lines)
+
+
+def test_long_sentences_are_wrapped_between_words(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(console, "out", lambda: Console(width=40))
+    table = console.table("Title", "name", "what")
+    table.add_row("resnet18", "a network of eighteen layers that everybody knows")
+    console.show(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("resnet18" in line for line in lines) == 1
+    assert "name" in lines[2]
+    assert max(map(len, lines)) <= 40
+
+
 def test_a_table_in_a_pipe_is_never_cut(capsys: pytest.CaptureFixture[str]):
     words = [f"{'long ' * 30}{number}" for number in range(20)]
     table = console.table("Title", *words)
     table.add_row(*words)
-    console.out().print(table)
+    console.show(table)
     lines = capsys.readouterr().out.splitlines()
     assert sum(all(word in line for word in words) for line in lines) == 2  # head and row, each on one line
     assert len(lines) < 8
