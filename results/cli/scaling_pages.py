@@ -37,14 +37,16 @@ def page_of(source: Source, laws: Mapping[str, Law], *, draws: int, seed: int, p
     tested = trend_of(source.experiments[first], source.table, draws=draws, seed=seed)
     found = graded(list(laws.values()), tested)
     rows = models_of(source, first)
+    compared = comparisons(source.points, None, HELD_OUT, progress)
     shown = [
+        sections.findings(found.ends, laws, compared),
         sections.data(source.unit, source.facts, list(laws.values())),
         sections.fits(contents),
         sections.figures([("laws", "Laws", "", panels_by_law(source, laws))]),
         sections.graded(found.gains, found.ends, found.trend, [each.name for each in found.gains]),
         sections.allocation(allocations_of(source, laws)),
         sections.frontier(frontiers(rows), COSTS),
-        sections.forms(comparisons(source.points, None, HELD_OUT, progress), HELD_OUT),
+        sections.forms(compared, HELD_OUT),
         sections.warnings(contents),
     ]
     facts = f"{sum(len(points.names) for points in source.points.values())} points in {len(laws)} laws"

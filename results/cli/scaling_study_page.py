@@ -13,7 +13,6 @@ from results.report import scaling_figures as draw
 from results.report import scaling_sections as sections
 from results.report import scaling_study as study
 from results.report.scaling import Figure, Section, render
-from results.report.scaling_answers import preferred_form
 from results.report.scaling_curves import Panel
 from results.scaling.contracts import Law
 from results.scaling.graded import Trend
@@ -89,18 +88,14 @@ def _picture(name: str, panels: Sequence[Panel]) -> tuple[str, str, str, Sequenc
 def _findings(laws: Mapping[str, Law], compared: Comparisons, tested: Trend | None) -> Section:
     """Return the study's headline claims as the laws say them, and what other forms say of them."""
     claims = {"compute_neuro": "Neural alignment", "compute_behavior": "Behavioural alignment"}
-    text = tuple(
-        f"{label}: {saturation(laws[name]).words}. That is within the study's form, {laws[name].fit.form}; "
-        f"{preferred_form(compared[name])}."
-        for name, label in claims.items()
-    )
+    more: tuple[str, ...] = ()
     if tested is not None:
         gains = ", ".join(f"{name} {value:.3f}" for name, value in zip(REGIONS, tested.gains, strict=True))
-        text = (
-            *text,
-            f"Score gained per decade of compute: {gains}; p = {tested.p:.2g} that it does not change along them.",
+        more = (
+            f"Score gained per decade of compute, the same models in every region: {gains}. If gains did not change "
+            f"along these, a change as large would come up with p = {tested.p:.2g} (two-sided).",
         )
-    return Section("findings", "Findings", text)
+    return sections.findings([saturation(laws[name]) for name in claims], laws, compared, claims, more)
 
 
 def _clouds(table: pd.DataFrame, training: pd.DataFrame) -> list[Figure]:

@@ -14,6 +14,7 @@ from results.scaling.forms import get_form
 from results.scaling.frontier import Frontier
 from results.scaling.prediction import Plan, Prediction
 from results.scaling.selection import Comparison
+from results.scaling.verdict import asked, criterion_words, held_out_words
 
 PREDICTION_WORDS = (
     "Score (95 % interval for one more model: the law's uncertainty and the spread of models around it). Beyond what "
@@ -247,20 +248,20 @@ def comparison_rows(found: Mapping[str, Sequence[Comparison]]) -> list[dict[str,
 
 
 def comparison_words(found: Mapping[str, Sequence[Comparison]]) -> list[str]:
-    """Return, per law, which form predicts the largest models best, and which one AICc prefers."""
+    """Return, per law, whether extrapolation asks for an end, and whether AICc agrees; the best form of few others."""
     said = []
     for name, forms in found.items():
-        said.append(
-            f"{name}: {forms[0].fit.form} predicts the {forms[0].n_held_out} largest models best (mean error "
-            f"{forms[0].held_out_error:.4f} in ln L), {preferred_form(forms)}."
-        )
+        law = next((form for form in ("power", "shifted") if {form, "unbounded"} <= {e.fit.form for e in forms}), None)
+        if law is None:
+            said.append(
+                f"{name}: {forms[0].fit.form} predicts the {forms[0].n_held_out} largest models best (mean error "
+                f"{forms[0].held_out_error:.3g} in ln L)."
+            )
+            continue
+        side = asked(forms, law)
+        heading = "an end is seen" if side > 0 else "no end can be seen"
+        said.append(f"{name}: {heading}: {held_out_words(forms, law)}. {criterion_words(forms, ends=side > 0)}.")
     return said
-
-
-def preferred_form(forms: Sequence[Comparison]) -> str:
-    """Return which form AICc prefers and where that ends, in words."""
-    best = min(forms, key=lambda each: each.aicc)
-    return f"AICc prefers {best.fit.form} (weight {best.akaike_weight:.2f}, final score {_final(best)})"
 
 
 def _final(found: Comparison) -> str:

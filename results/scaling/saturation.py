@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -14,7 +15,9 @@ from results.scaling.draws import check_one_variable, fitted_log, interval_of, l
 from results.scaling.forms import get_form
 
 NEGLIGIBLE = 0.01  # of the smallest misalignment the law predicts over its points
+FAR = 1000.0  # times the largest resource observed: an end that is reached later is not read from the points
 _NONE = "no saturation can be seen"
+_ONE = 0.995  # an interval of the final score that reaches this holds 1, as tables show it
 _FARTHEST = 300.0  # powers of ten that a float holds
 
 
@@ -30,6 +33,9 @@ class Saturation:
     beyond : `resource` over the largest that was observed; above 1 it is an extrapolation.
     unbounded : share of the draws in which E is negligible, so that no end below a score of 1 can be seen; without
         draws 1.0 or 0.0 as the fit says.
+    kind : "end" where the law ends, as far as its form and the draws say; "open" where the fit has an end that the
+        points do not hold: its interval reaches 1, or 95 % of it is more than `FAR` times beyond them; "none" where E
+        cannot be told from 0.
     words : what can be said, for people.
     """
 
@@ -41,6 +47,7 @@ class Saturation:
     resource_interval: Interval | None
     beyond: float
     unbounded: float
+    kind: Literal["end", "open", "none"]
     words: str
 
 
@@ -85,10 +92,15 @@ def saturation(law: Law, *, share: float = 0.95, level: float = 0.95) -> Saturat
     final_interval = interval_of(1 - np.exp(draws[:, 0]), n_units(law), level, center=final)
     powers = interval_of(power_of_ten(draws), n_units(law), level, center=power)
     reached = _of_power(power)
-    largest = float(nearest[0, 0] * law.points.scales[0])
-    words = _words_of_level(final, final_interval, unbounded, bool(negligible(fitted)), level)
-    if not words.startswith(_NONE):
-        words += _words_of_resource(share, reached, reached / largest, law.points.variables[0])
+    beyond = reached / float(nearest[0, 0] * law.points.scales[0])
+    kind: Literal["end", "open", "none"] = "end"
+    if negligible(fitted) or unbounded > 1 - (1 - level) / 2:
+        kind = "none"
+    elif unbounded > (1 - level) / 2 or beyond > FAR or (final_interval or (final, final))[1] >= _ONE:
+        kind = "open"
+    words = _words_of_level(kind, final, final_interval, unbounded)
+    if kind != "none":
+        words += _words_of_resource(share, reached, beyond, law.points.variables[0])
     return Saturation(
         name=law.name,
         level=final,
@@ -96,21 +108,22 @@ def saturation(law: Law, *, share: float = 0.95, level: float = 0.95) -> Saturat
         share=share,
         resource=reached,
         resource_interval=None if powers is None else (_of_power(powers[0]), _of_power(powers[1])),
-        beyond=reached / largest,
+        beyond=beyond,
         unbounded=unbounded,
+        kind=kind,
         words=words,
     )
 
 
-def _words_of_level(final: float, interval: Interval | None, unbounded: float, negligible: bool, level: float) -> str:
-    tail = (1 - level) / 2
-    if negligible or unbounded > 1 - tail:
+def _words_of_level(kind: str, final: float, interval: Interval | None, unbounded: float) -> str:
+    if kind == "none":
         share = f" in {unbounded:.0%} of draws" if interval else ""
         return f"{_NONE}: E cannot be told from 0{share}; a final score of 1 is the form's, not found"
-    found = f"saturates at {final:.3g}" + (f" [{interval[0]:.3g}, {interval[1]:.3g}]" if interval else "")
-    if unbounded > tail:
-        return f"{found}, but uncertain: in {unbounded:.0%} of draws no saturation can be seen"
-    return found
+    found = f"{final:.3g}" + (f" [{interval[0]:.3g}, {interval[1]:.3g}]" if interval else "")
+    if kind == "end":
+        return f"saturates at {found}"
+    doubt = f", but in {unbounded:.0%} of draws {_NONE}" if unbounded > 0 else ""
+    return f"no end is certain: the fit ends at {found}{doubt}"
 
 
 def _words_of_resource(share: float, resource: float, beyond: float, variable: str) -> str:

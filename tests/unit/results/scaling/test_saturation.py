@@ -93,9 +93,24 @@ def test_a_flat_direction_is_said():
     draws[:200, 0] = -20.0
     found = saturation(make_law(draws=draws))
     assert found.unbounded == 0.2
-    assert "but uncertain: in 20% of draws no saturation can be seen" in found.words
+    assert found.kind == "open"
+    assert "but in 20% of draws no saturation can be seen" in found.words
+    assert "saturates" not in found.words
     none = saturation(make_law(BEHAVIOUR, draws=np.tile(BEHAVIOUR, (50, 1))))
     assert "in 100% of draws" in none.words
+
+
+def test_an_end_that_no_model_comes_near_is_no_headline():
+    slow = saturation(make_law((np.log(0.006), -0.3, 0.05)))  # ends at 0.994, far beyond the models
+    assert slow.beyond > 1000
+    assert slow.kind == "open"
+    assert slow.words.startswith("no end is certain: the fit ends at 0.994")
+    near = np.array([np.log(0.02), -0.3, 0.3])
+    assert saturation(make_law(near)).kind == "end"
+    reaching = saturation(make_law(near, draws=near + np.linspace(-1.6, 1.6, 200)[:, None] * (1, 0, 0)))
+    assert reaching.unbounded == 0
+    assert reaching.level_interval[1] > 0.995
+    assert reaching.kind == "open"
 
 
 def test_no_resource_is_enough_where_the_law_is_flat():
