@@ -109,5 +109,5 @@ def _summarise(contents: Sequence[Mapping[str, Any]]) -> None:
     from results.report import scaling_tables as tables
 
     if contents:
-        show("Beside the published fits", tables.beside_published(contents))
+        show(f"Beside the published fits, {tables.AS_PUBLISHED}", tables.beside_published(contents))
         show("Losses", tables.losses(contents))

@@ -92,8 +92,8 @@ def _findings(laws: Mapping[str, Law], compared: Comparisons, tested: Trend | No
     if tested is not None:
         gains = ", ".join(f"{name} {value:.3f}" for name, value in zip(REGIONS, tested.gains, strict=True))
         more = (
-            f"Score gained per decade of compute, the same models in every region: {gains}. If gains did not change "
-            f"along these, a change as large would come up with p = {tested.p:.2g} (two-sided).",
+            f"Score gained per decade of compute, by the same models in every region: {gains}; "
+            f"p = {tested.p:.2g} (two-sided) for gains that do not change along them.",
         )
     return sections.findings([saturation(laws[name]) for name in claims], laws, compared, claims, more)
 

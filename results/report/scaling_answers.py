@@ -163,22 +163,31 @@ def _plans(found: Plan) -> list[tuple[str, Prediction, float]]:
 
 
 def frontier(found: Frontier) -> Table:
-    """Return the models on the frontier, the cheapest first, and how sure their place is."""
-    rows = sorted(frontier_rows(found), key=lambda row: row["cost"])
-    shown = [row for row in rows if row["on_frontier"] or row["smallest_contender"]]
+    """Return the models on the frontier and those that may be the best, the best first; see `frontier_words`."""
+    shown = _shown(found)
     cells = tuple(
         (
             row["model"],
             plain(row["cost"]),
             f"{row['score']:.3f}",
+            "yes" if row["on_frontier"] else "",
             "-" if math.isnan(row["stability"]) else f"{row['stability']:.0%}",
             "yes" if row["contender"] else "",
             "yes" if row["smallest_contender"] else "",
         )
-        for row in shown[-_MOST:]
+        for row in shown[:_MOST]
     )
-    columns = ("model", found.cost_name, "score", "on the frontier in", "may be the best", "smallest that may be")
-    return Table(columns, cells, columns[1:4])
+    columns = (
+        "model", found.cost_name, "score", "on the frontier", "in so many draws", "may be the best",
+        "smallest that may be",
+    )  # fmt: skip
+    return Table(columns, cells, ("model", found.cost_name, "score", "in so many draws")[1:])
+
+
+def _shown(found: Frontier) -> list[dict[str, Any]]:
+    """Return the rows that a table of a frontier is about, the smallest that may be the best, then the best first."""
+    rows = [row for row in frontier_rows(found) if row["on_frontier"] or row["contender"]]
+    return sorted(rows, key=lambda row: (not row["smallest_contender"], -row["score"], row["cost"]))
 
 
 def frontier_rows(found: Frontier) -> list[dict[str, Any]]:
@@ -207,7 +216,19 @@ def frontier_words(found: Frontier) -> str:
     return (
         f"Best of {len(found.names)} models: {', '.join(found.best)}. {sum(found.contender)} may be the best{sure}; "
         f"the least {found.cost_name} among them has {', '.join(found.smallest[:3])}, {plain(found.saving)} times less "
-        f"than the best. Errors: {found.note}."
+        f"than the best. Errors: {found.note}. {_left_out(found)}"
+    )
+
+
+def _left_out(found: Frontier) -> str:
+    """Return what the table of a frontier shows, in a sentence; models that can only be the smallest come first."""
+    shown, on = len(_shown(found)), sum(found.on_frontier)
+    about = f"{on} on the frontier and {shown - on} more that may be the best"
+    if shown <= _MOST:
+        return f"The table shows all {about}, the smallest that may be first."
+    return (
+        f"The table shows {_MOST} of {shown}, {about}: the smallest that may be, then those of the highest scores; "
+        "`ventral scaling frontier` writes all with --csv and --json."
     )
 
 

@@ -66,18 +66,23 @@ def data(unit: str, facts: Sequence[str], laws: Sequence[Law]) -> Section:
 def fits(contents: Sequence[Mapping[str, Any]]) -> Section:
     """Return the parameters with intervals, beside the published ones where these are known."""
     named = [
-        ("Beside the published fits: log parameters", tables.beside_published(contents)),
+        (f"Beside the published fits: log parameters, {tables.AS_PUBLISHED}", tables.beside_published(contents)),
         ("Beside the published fits: loss", tables.losses(contents)),
-        ("Plain parameters, 95 % intervals", tables.fits(contents)),
-        ("Log parameters, 95 % intervals", tables.log_parameters(contents)),
+        ("Laws, and how their fits went", tables.fits(contents)),
+        (f"Plain parameters, {tables.OURS}", tables.plain_parameters(contents)),
+        (f"Log parameters, {tables.OURS}", tables.log_parameters(contents)),
     ]
     listed = [(heading, table) for heading, table in named if table.rows]
     text = (
-        "L = 1 - score is the misalignment, X the resource in units of X0. A law is fitted by the sum over points of "
-        "the Huber loss (delta 0.001) of ln L - ln L(predicted); e, a, b and lambda10 are the logarithms in which it "
-        "is optimised.",
+        f"L = 1 - score is the misalignment, X the resource over X0: {_resources(contents)}.",
+        "A law is fitted by the sum over points of the Huber loss (delta 0.001) of ln L - ln L(predicted); e, a, b and "
+        "lambda10 are the logarithms in which it is optimised.",
     )
     return Section("fits", "Fits", text, tuple(listed))
+
+
+def _resources(contents: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(dict.fromkeys(tables.resource(content) for content in contents))
 
 
 def figures(pictures: Sequence[tuple[str, str, str, Sequence[Panel]]], more: Sequence[Figure] = ()) -> Section:
@@ -95,11 +100,17 @@ def graded(found: Sequence[Gain], ends: Sequence[Saturation], trend: Trend | Non
         return Section("graded", "Graded effect")
     figure_of = [
         (
+            "gain-total",
+            "rise of the score over the span",
+            "What each law says that the score gains over the span above.",
+            [(each.total, each.total_interval) for each in found],
+        ),
+        (
             "gain-coefficient",
             "gain coefficient A 10^alpha",
+            tables.COEFFICIENT,
             [(each.to_limit, each.to_limit_interval) for each in found],
         ),
-        ("gain-total", "rise of the score over the span", [(each.total, each.total_interval) for each in found]),
     ]
     drawn = tuple(
         Figure(
@@ -112,17 +123,20 @@ def graded(found: Sequence[Gain], ends: Sequence[Saturation], trend: Trend | Non
                 title,
             ),
             title[0].upper() + title[1:],
+            caption,
         )
-        for name, title, values in figure_of
+        for name, title, caption, values in figure_of
     )
-    listed = [("Laws", tables.gains(found, ends))]
-    text: tuple[str, ...] = (
-        f"Span of the rise: {tables.plain(found[0].span[0])} to {tables.plain(found[0].span[1])}.",
-    )
+    listed = [
+        ("Gain per law, over the span that all laws cover", tables.gains(found)),
+        ("Where each law ends", tables.ends(ends)),
+    ]
+    span = " to ".join(map(tables.plain, found[0].span))
+    text: tuple[str, ...] = (f"The span that all laws cover: {span}. {tables.COEFFICIENT}",)
     if trend is not None:
-        listed.append(("Models paired with themselves", tables.trend(trend)))
-        text = (*text, tables.trend_words(trend))
-    return Section("graded", "Graded effect per region", text, tuple(listed), drawn)
+        listed.append(("Gain of the same models in every region, each paired with itself", tables.trend(trend)))
+        text = (*text, tables.TWO_GAINS, tables.trend_words(trend))
+    return Section("graded", "Graded effect per law" if trend is None else "Graded effect", text, tuple(listed), drawn)
 
 
 def allocation(found: Sequence[Allocation]) -> Section:
@@ -151,9 +165,9 @@ def _line(found: Allocation, label: str, attribute: str) -> draw.Line:
 
 def warnings(contents: Sequence[Mapping[str, Any]], more: Sequence[str] = ()) -> Section:
     """Return what a reader must know before trusting the laws: flat directions, failures, intervals too narrow."""
-    rows = [(content["name"], "; ".join(content["warnings"])) for content in contents if content["warnings"]]
+    rows = [(text, str(len(laws)), ", ".join(laws)) for text, laws in tables.warnings(contents)]
     text = tuple(more) if rows or more else ("None.",)
-    listed = (("", Table(("law", "warning"), tuple(rows))),) if rows else ()
+    listed = (("", Table(("warning", "laws", "which"), tuple(rows), ("laws",))),) if rows else ()
     return Section("warnings", "Warnings", text, listed)
 
 

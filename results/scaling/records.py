@@ -32,8 +32,9 @@ def described(law: Law, *, level: float = LEVEL, published: Reference | None = N
     -------
     dict
         "log" and "plain" hold {"value", "low", "high"} by name; the bounds are None without a bootstrap. "saturation"
-        is 1 - E, the score that no resource takes a model beyond. "percentiles", beside what was published, are the
-        plain 2.5 and 97.5 percentiles of the draws, which the study gives.
+        is 1 - E, the score that no resource takes a model beyond. "percentiles" are the plain 2.5 and 97.5
+        percentiles of the draws by log parameter, which the study gives; the other intervals are widened for few units
+        and moved for bias.
     """
     fit, form = law.fit, get_form(law.fit.form)
     bounds = {} if law.bootstrap is None else intervals(law.bootstrap, form, level=level)
@@ -70,6 +71,8 @@ def described(law: Law, *, level: float = LEVEL, published: Reference | None = N
         content["bootstrap"] = {
             "by": made.by, "n_draws": len(made.log), "n_failed": made.n_failed, "seed": made.seed, "level": level,
         }  # fmt: skip
+        ends = (percentiles(made, percent).tolist() for percent in (2.5, 97.5))
+        content["percentiles"] = {name: pair for name, *pair in zip(form.parameters, *ends, strict=True)}
     if published is not None:
         content["published"] = {
             "log": {
@@ -78,9 +81,6 @@ def described(law: Law, *, level: float = LEVEL, published: Reference | None = N
             },
             "loss": published.loss,
         }
-        if law.bootstrap is not None:
-            low, high = (percentiles(law.bootstrap, percent).tolist() for percent in (2.5, 97.5))
-            content["percentiles"] = {name: pair for name, *pair in zip(form.parameters, low, high, strict=True)}
     return content
 
 
@@ -99,8 +99,10 @@ def warnings(law: Law) -> list[str]:
         said.append(f"{made.n_failed} of {len(made.log)} bootstrap draws did not converge and are left out")
     if made.by == "rows" and 0 < n_groups < len(law.points.names):
         said.append(
-            f"the {len(law.points.names)} points come from {n_groups} groups, and rows were drawn as if all stood "
-            "alone: intervals are too narrow (--by groups)"
+            "one group: rows were drawn as if its points stood alone, and intervals are too narrow"
+            if n_groups == 1
+            else "points come in groups, and rows were drawn as if all stood alone: intervals are too narrow "
+            "(--by groups)"
         )
     if made.by == "groups" and n_groups < 10:
         said.append(f"only {n_groups} groups were drawn from: intervals are rough, and rather too narrow")
@@ -113,16 +115,22 @@ def to_json(contents: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]
 
 
 def to_csv(contents: Sequence[Mapping[str, Any]]) -> str:
-    """Return one row per law, scale of parameters and parameter."""
+    """Return one row per law, scale of parameters and parameter; resources and X0 of two are parted by spaces."""
     columns = (
         "law",
         "form",
+        "resources",
+        "X0",
         "n_points",
+        "n_groups",
+        "drawn_by",
         "scale",
         "parameter",
         "value",
         "low",
         "high",
+        "percentile_low",
+        "percentile_high",
         "published",
         "loss",
         "converged",
@@ -131,13 +139,30 @@ def to_csv(contents: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for content in contents:
-        common = {"law": content["name"], **{name: content[name] for name in ("form", "n_points", "loss", "converged")}}
+        common = {
+            "law": content["name"],
+            **{name: content[name] for name in ("form", "n_points", "n_groups", "loss", "converged")},
+            "resources": " ".join(each["name"] for each in content["resources"]),
+            "X0": " ".join(f"{each['scale']:g}" for each in content["resources"]),
+            "drawn_by": content.get("bootstrap", {}).get("by"),
+        }
         for scale in ("log", "plain"):
-            known = content.get("published", {}).get(scale, {})
+            known, ends = content.get("published", {}).get(scale, {}), _percentiles(content, scale)
             for name, triple in content[scale].items():
+                low, high = ends.get(name, (None, None))
                 row = {"scale": scale, "parameter": name, **triple, "published": known.get(name, {}).get("value")}
-                writer.writerow(strict({**common, **row}))
+                writer.writerow(strict({**common, **row, "percentile_low": low, "percentile_high": high}))
     return text.getvalue()
+
+
+def _percentiles(content: Mapping[str, Any], scale: str) -> Mapping[str, tuple[float, float]]:
+    """Return plain percentiles by parameter of either scale; every plain one rises with its log one or is the same."""
+    found = content.get("percentiles", {})
+    if scale == "log" or not found:
+        return found
+    form = get_form(content["form"])
+    low, high = (form.to_plain(np.array([found[name][end] for name in form.parameters])) for end in (0, 1))
+    return {name: (float(a), float(b)) for name, a, b in zip(form.plain, low, high, strict=True)}
 
 
 def rows_to_csv(rows: Sequence[Mapping[str, Any]]) -> str:

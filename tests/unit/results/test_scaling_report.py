@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from results.report import scaling_figures, scaling_sections, scaling_study, scaling_tables
+from results.report import scaling_answers, scaling_figures, scaling_sections, scaling_study, scaling_tables
 from results.report.scaling import Figure, Section, Table, render
 from results.report.scaling_curves import Panel, Series, axis_title, curve_of, seen, span_of
 from results.report.scaling_image import FORMATS, image
@@ -18,6 +18,7 @@ from results.scaling import records
 from results.scaling.allocation import Cost
 from results.scaling.contracts import Bootstrap, Fit, Law, Points
 from results.scaling.forms import get_form
+from results.scaling.frontier import frontier
 from results.scaling.published import Reference
 from results.scaling.studies import list_experiments
 
@@ -124,7 +125,7 @@ def test_warnings_say_what_is_wrong_and_nothing_else(law: Law):
         "no saturation": replace(law, fit=replace(law.fit, flat=("no saturation can be seen",))),
         "may be a better one": replace(law, fit=replace(law.fit, n_best=1)),
         "7 of 201 bootstrap draws": replace(law, bootstrap=replace(made, n_failed=7)),
-        "come from 10 groups": replace(law, points=grouped),
+        "points come in groups": replace(law, points=grouped),
         "only 4 groups": replace(
             law,
             points=replace(grouped, groups=tuple(str(number // 10) for number in range(40))),
@@ -194,3 +195,56 @@ def test_data_say_how_many_models_and_which_unit(law: Law):
     section = scaling_sections.data("r^2 / ceiling", ("Mine.",), [law])
     assert section.text == ("Mine.", "Unit of the scores: r^2 / ceiling.")
     assert section.tables[0][1].rows == (("planted", "40", "-", "total_flops", "1e+13 to 1e+18", "0.100 to 0.460"),)
+
+
+def test_tables_say_what_x_is_and_hide_no_failure(law: Law):
+    content = records.described(law)
+    table = scaling_tables.fits([content, {**content, "converged": False}])
+    assert [row[table.columns.index("X")] for row in table.rows] == ["total_flops / 1e+13"] * 2
+    assert [row[-1] for row in table.rows] == ["yes", "NO"]
+    assert "X the resource over X0: total_flops / 1e+13." in scaling_sections.fits([content]).text[0]
+    (row, *_) = csv.DictReader(records.to_csv([content]).splitlines())
+    assert (row["resources"], float(row["X0"]), row["drawn_by"]) == ("total_flops", 1e13, "rows")
+    assert scaling_tables.plain(8.48e149) == ">1e30"
+    assert scaling_tables.between(1.0, (0.5, np.inf)) == "1 (0.5 to >1e30)"
+
+
+def test_both_intervals_are_written_and_named(law: Law):
+    skewed = replace(law, bootstrap=replace(law.bootstrap, n_units=8, center=np.array(list(LOG.values()))))
+    rows = {
+        (r["scale"], r["parameter"]): r
+        for r in csv.DictReader(records.to_csv([records.described(skewed)]).splitlines())
+    }
+    ends = np.quantile(np.linspace(0.45, 0.55, 201), (0.025, 0.975))
+    found = rows["plain", "E"]
+    np.testing.assert_allclose([float(found["percentile_low"]), float(found["percentile_high"])], ends, rtol=1e-4)
+    assert float(found["low"]) < ends[0] < ends[1] < float(found["high"])  # wider, as its units are few
+    assert float(rows["log", "e"]["percentile_low"]) == pytest.approx(np.log(ends[0]), rel=1e-4)
+    content = records.described(skewed, published=Reference(log=LOG, low=LOG, high=LOG, loss=1.0))
+    beside, *_, log = (heading for heading, _ in scaling_sections.fits([content]).tables)
+    assert "plain 2.5 and 97.5 percentiles" in beside
+    assert "widened for few units" in log
+
+
+def test_failures_come_first_and_what_is_said_of_many_is_said_once():
+    often, lost, failed = "rows were drawn", "9 of 10 bootstrap draws did not converge", "the fit did not converge: x"
+    contents = [{"name": name, "warnings": [often]} for name in "abc"]
+    contents += [{"name": "d", "warnings": [often, lost]}, {"name": "e", "warnings": [often, failed]}]
+    section = scaling_sections.warnings(contents)
+    assert section.tables[0][1].rows == ((failed, "1", "e"), (lost, "1", "d"), (often, "5", "a, b, c, d, e"))
+
+
+@pytest.mark.parametrize(("n_models", "shown"), [(6, 6), (40, 15)])
+def test_the_table_of_a_frontier_agrees_with_its_words(n_models: int, shown: int):
+    costs, scores = np.arange(1.0, n_models + 1), np.linspace(0.1, 0.5, n_models)
+    found = frontier(
+        [f"m{n}" for n in range(n_models)], costs, scores, cost_name="n_params", errors=np.full(n_models, 0.01)
+    )
+    table, words = scaling_answers.frontier(found), scaling_answers.frontier_words(found)
+    assert len(table.rows) == shown
+    column = table.columns.index("may be the best")
+    assert sum(row[column] == "yes" for row in table.rows) == sum(found.contender)
+    assert f"{sum(found.contender)} may be the best" in words
+    assert f"m{n_models - 1}" in {row[0] for row in table.rows}
+    assert (f"15 of {n_models}" in words) == (n_models > 15)
+    assert (f"all {n_models} on the frontier" in words) == (n_models <= 15)
