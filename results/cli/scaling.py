@@ -12,7 +12,7 @@ from results.cli import console, options, running
 from results.cli import scaling_options as given
 from results.cli.scaling_ask import ALLOCATE, FRONTIER, PLAN, PREDICT, allocate, frontier, plan, predict
 from results.cli.scaling_facts import FACTS, facts
-from results.cli.scaling_input import STUDY, Choice, experiments_of, laws_of, source_of
+from results.cli.scaling_input import STUDY, Choice, experiments_of, fittable, laws_of, source_of, without
 from results.cli.scaling_reproduce import REPRODUCE, reproduce
 from results.cli.scaling_show import check_plot, show, write_fits, write_table
 
@@ -77,7 +77,7 @@ def fit(
         mirror=mirror,
         offline=offline,
     )
-    source = source_of(choice, "fit")
+    source = fittable(source_of(choice, "fit"), quiet=quiet)
     laws = laws_of(source, by, draws, seed, quiet=quiet)
     write_fits(source, laws, draws=draws, seed=seed, json=json, csv=csv, report=report, plot=plot, quiet=quiet)
 
@@ -126,12 +126,15 @@ def compare(
         offline=offline,
     )
     source = source_of(choice, "compare")
-    from results.cli.scaling_analyses import comparisons
+    from results.cli.scaling_analyses import comparisons, incomparable
 
+    if not form:
+        source = without(source, incomparable(source.points, held_out), quiet=quiet)
     with console.Bars(quiet=quiet) as bars:
         found = comparisons(source.points, form, held_out, bars)
     rows = answers.comparison_rows(found)
-    if write_table({"comparisons": rows}, rows, json=json, csv=csv, quiet=quiet):
+    content = {"comparisons": rows, "left_out": source.left_out}
+    if write_table(content, rows, json=json, csv=csv, quiet=quiet, unit=source.unit):
         return
     show("Forms, the best by held-out error first", answers.comparison(found))
     if not quiet:
@@ -179,7 +182,7 @@ def report(
         mirror=mirror,
         offline=offline,
     )
-    source = source_of(choice, "report")
+    source = fittable(source_of(choice, "report"), quiet=quiet)
     laws = laws_of(source, by, draws, seed, quiet=quiet)
     from results.cli.scaling_pages import page_of
 
@@ -204,7 +207,7 @@ def list_experiments(study: given.Study = None, json: options.Json = None) -> No
         }
         for each in experiments_of((), study or ())
     ]
-    if console.emit_json(json, {"experiments": rows}):
+    if write_table({"experiments": rows}, rows, json=json, csv=None, quiet=False):
         return
     files = ", ".join(path.name for path in study or ()) or STUDY
     table = console.table(f"Experiments of {files}", "name", "what", "form", "against", "published fit")

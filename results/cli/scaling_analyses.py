@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from model_zoo.errors import InvalidOption
 from results.cli.scaling_input import Source
 from results.scaling.allocation import Allocation, Cost, allocate, family_costs, product_cost
 from results.scaling.contracts import Law, Points
@@ -15,7 +16,8 @@ from results.scaling.forms import FORMS
 from results.scaling.frontier import Frontier, frontier, repeat_error
 from results.scaling.graded import HIERARCHY, Gain, Trend, gain, trend
 from results.scaling.saturation import Saturation, saturation
-from results.scaling.selection import Comparison, compare_forms
+from results.scaling.selection import Comparison, compare_forms, lacks
+from results.scaling.sufficiency import Lack
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +53,10 @@ def graded(laws: Sequence[Law], tested: Trend | None) -> Graded:
 
 
 def trend_of(experiment: Experiment, table: pd.DataFrame, *, draws: int, seed: int) -> Trend | None:
-    """Return the trend over regions of the models of an experiment; None where fewer than two regions were scored."""
+    """Return the trend over regions of the models of an experiment; None where the table does not hold one.
+
+    That takes two regions, and three groups of models of different known compute that were scored on every region.
+    """
     from results.scaling.studies import rows_of
 
     if "region" not in table.columns or "total_flops" not in table.columns:
@@ -64,9 +69,13 @@ def trend_of(experiment: Experiment, table: pd.DataFrame, *, draws: int, seed: i
     rows = rows_of(experiment.model_copy(update={"where": where, "split_by": "region"}), table)
     wide = rows.pivot_table(index="model_id", columns="region", values="score")
     facts = rows.drop_duplicates("model_id").set_index("model_id").loc[wide.index]
+    known = np.isfinite(facts["total_flops"].to_numpy(dtype=float)) & wide.notna().all(axis=1).to_numpy()
+    facts, wide = facts[known], wide[known]
     labels = [name for name in experiment.drawn_together if name in facts.columns]
     groups = [" ".join(map(str, row)) for row in facts[labels].to_numpy()] if labels else []
     compute = facts["total_flops"].to_numpy(dtype=float)
+    if len(set(groups or facts.index)) < 3 or np.ptp(np.log10(compute)) == 0:
+        return None
     return trend(wide[regions].to_numpy(), compute, regions=regions, groups=groups, n_draws=draws or 1, seed=seed)
 
 
@@ -131,14 +140,47 @@ def comparisons(
     Parameters
     ----------
     points : by law.
-    forms : names; None for all that take as many resources.
+    forms : names; None for all that take as many resources and that the points allow. Laws that allow none, see
+        `incomparable`, are left out.
     held_out : share of the points, those of the largest resource, that a form is to predict from the others.
     progress : called as progress(stage, done, total).
+
+    Raises
+    ------
+    InvalidOption
+        A form was named that a law's points do not allow.
     """
     found = {}
     for number, (name, each) in enumerate(points.items()):
         progress("forms", number, len(points))
-        fitting = [form.name for form in FORMS.values() if form.n_x == each.x.shape[1]]
-        found[name] = compare_forms(each, forms=tuple(forms or fitting), held_out=held_out)
+        wanted = tuple(dict.fromkeys(forms or _fitting(each)))
+        lacking = lacks(each, wanted, held_out=held_out)
+        if forms and lacking:
+            form, lack = next(iter(lacking.items()))
+            raise InvalidOption(
+                f"law {name}, form {form!r}",
+                expected=lack.rule,
+                got=lack.got,
+                next_step="leave the form out, or add models",
+            )
+        allowed = tuple(form for form in wanted if form not in lacking)
+        if allowed:
+            found[name] = compare_forms(each, forms=allowed, held_out=held_out)
     progress("forms", len(points), len(points))
     return found
+
+
+def incomparable(points: Mapping[str, Points], held_out: float) -> dict[str, Lack]:
+    """Return the laws of which no form can be compared, and what the form of fewest parameters lacks."""
+    found = {}
+    for name, each in points.items():
+        forms = _fitting(each)
+        lacking = lacks(each, forms, held_out=held_out)
+        if set(lacking) == set(forms):
+            found[name] = lacking[min(forms, key=lambda form: len(FORMS[form].parameters))]
+    return found
+
+
+def _fitting(points: Points) -> tuple[str, ...]:
+    """Return the forms that take as many resources."""
+    return tuple(form.name for form in FORMS.values() if form.n_x == points.x.shape[1])

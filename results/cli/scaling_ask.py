@@ -11,7 +11,7 @@ import typer
 from model_zoo.errors import InvalidOption, UnknownName
 from results.cli import console, options, running
 from results.cli import scaling_options as given
-from results.cli.scaling_input import Choice, Source, column_of, laws_of, source_of
+from results.cli.scaling_input import Choice, Source, column_of, fittable, laws_of, source_of
 from results.cli.scaling_show import show, write_table
 
 if TYPE_CHECKING:
@@ -62,12 +62,13 @@ def allocate(
 
     running.check_outputs({"--json": json, "--csv": csv}, scores, study)
     _check_positive("--compute", compute or (), "allocate")
-    source = _two_variable(experiment, scores, study, metric, mirror, offline, "allocate")
+    source = _two_variable(experiment, scores, study, metric, mirror, offline, "allocate", quiet=quiet)
     cost = _cost(source, family)
     laws = laws_of(source, by, draws, seed, quiet=quiet)
     found = [divided(law, compute or budgets_of(law, cost), cost) for law in laws.values()]
     rows = [row for each in found for row in answers.allocation_rows(each)]
-    if write_table({"allocations": [asdict(each) for each in found]}, rows, json=json, csv=csv, quiet=quiet):
+    content = {"allocations": [asdict(each) for each in found]}
+    if write_table(content, rows, json=json, csv=csv, quiet=quiet, unit=source.unit, draws=draws, seed=seed):
         return
     for each in found:
         show(f"Best division of compute, {each.law}", answers.allocation(each))
@@ -111,7 +112,7 @@ def frontier(
     found = {name: frontiers(rows_of_law, costs) for name, rows_of_law in models.items()}
     rows = [{"law": name, **row} for name, each in found.items() for one in each for row in answers.frontier_rows(one)]
     content = {name: [asdict(one) for one in each] for name, each in found.items()}
-    if write_table({"frontiers": content}, rows, json=json, csv=csv, quiet=quiet):
+    if write_table({"frontiers": content}, rows, json=json, csv=csv, quiet=quiet, unit=source.unit):
         return
     for name, each in found.items():
         for one in each:
@@ -173,10 +174,12 @@ def predict(
         mirror=mirror,
         offline=offline,
     )
-    laws = laws_of(source_of(choice, "predict"), by, draws, seed, quiet=quiet)
+    source = fittable(source_of(choice, "predict"), quiet=quiet)
+    laws = laws_of(source, by, draws, seed, quiet=quiet)
     found = [predicted(law, resources) for law in laws.values()]
     rows = answers.prediction_rows(found)
-    if write_table({"predictions": [asdict(each) for each in found]}, rows, json=json, csv=csv, quiet=quiet):
+    content = {"predictions": [asdict(each) for each in found]}
+    if write_table(content, rows, json=json, csv=csv, quiet=quiet, unit=source.unit, draws=draws, seed=seed):
         return
     show("Predicted scores", answers.predictions(found))
     if not quiet:
@@ -206,11 +209,12 @@ def plan(
 
     running.check_outputs({"--json": json, "--csv": csv}, scores, study)
     _check_positive("--budget", [budget], "plan")
-    source = _two_variable(experiment, scores, study, metric, mirror, offline, "plan")
+    source = _two_variable(experiment, scores, study, metric, mirror, offline, "plan", quiet=quiet)
     cost = _cost(source, family)
     found = [planned(law, budget, cost) for law in laws_of(source, by, draws, seed, quiet=quiet).values()]
     rows = [row for each in found for row in answers.plan_rows(each)]
-    if write_table({"plans": [asdict(each) for each in found]}, rows, json=json, csv=csv, quiet=quiet):
+    content = {"plans": [asdict(each) for each in found]}
+    if write_table(content, rows, json=json, csv=csv, quiet=quiet, unit=source.unit, draws=draws, seed=seed):
         return
     for each in found:
         show(f"What {plain(budget)} FLOPs buy, {each.expected.law}, cost of {cost.name}", answers.plan(each))
@@ -219,11 +223,12 @@ def plan(
 
 
 def _two_variable(
-    experiment: Any, scores: Any, study: Any, metric: Any, mirror: Any, offline: bool, command: str
+    experiment: Any, scores: Any, study: Any, metric: Any, mirror: Any, offline: bool, command: str, *, quiet: bool
 ) -> Source:
     names = experiment if scores or study or experiment else [TWO_VARIABLE]
     form = "two_variable" if scores and not study else None
-    return source_of(Choice.of(names, scores, study, form=form, metric=metric, mirror=mirror, offline=offline), command)
+    choice = Choice.of(names, scores, study, form=form, metric=metric, mirror=mirror, offline=offline)
+    return fittable(source_of(choice, command), quiet=quiet)
 
 
 def _cost(source: Source, family: str) -> Cost:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from results.scaling.studies import Experiment
+    from results.scaling.sufficiency import Lack
 
 STUDY = "gokce2024"
+FEWEST_DRAWS = 20  # fewer say nothing of where 95 % of them lie
 _Job = tuple[str, str, Points, int, Resampling, int]
 _NAMES = {"Behavioral": "behaviour"}
 
@@ -79,6 +81,7 @@ class Source:
     facts : where the scores come from, in sentences.
     points, forms, experiments : by law: what it is fitted to, the name of its form, and what defines its points.
     own : the scores are the user's, not published ones.
+    left_out : why laws that were asked for cannot be fitted, by law; see `fittable`.
     """
 
     title: str
@@ -89,6 +92,7 @@ class Source:
     forms: Mapping[str, str]
     experiments: Mapping[str, Experiment]
     own: bool = False
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def source_of(choice: Choice, command: str) -> Source:
@@ -235,14 +239,60 @@ def _expanded(found: Mapping[str, tuple[Experiment, Mapping[str, Points]]]) -> d
     }
 
 
+def fittable(source: Source, *, quiet: bool) -> Source:
+    """Return a source without the laws that its points do not hold, and say which these are.
+
+    Raises
+    ------
+    InvalidOption
+        None is left.
+    """
+    from results.scaling.forms import get_form
+    from results.scaling.sufficiency import lack_of
+
+    lacks = {name: lack_of(get_form(source.forms[name]), points) for name, points in source.points.items()}
+    return without(source, {name: lack for name, lack in lacks.items() if lack is not None}, quiet=quiet)
+
+
+def without(source: Source, lacks: Mapping[str, Lack], *, quiet: bool) -> Source:
+    """Return a source without laws that lack something, and say so; raise InvalidOption if none is left."""
+    kept = {name: points for name, points in source.points.items() if name not in lacks}
+    if not kept:
+        name, lack = next(iter(lacks.items()))
+        others = f", and {len(lacks) - 1} further laws lack something too" if len(lacks) > 1 else ""
+        raise InvalidOption(
+            f"law {name}",
+            expected=lack.rule,
+            got=f"{lack.got}{others}",
+            next_step="add models, or change what is asked",
+        )
+    if lacks and not quiet:
+        named = "; ".join(f"{name} {lack}" for name, lack in lacks.items())
+        console.note(f"Left out {len(lacks)} of {len(source.points)} laws: {named}.")
+    return replace(source, points=kept, left_out={name: str(lack) for name, lack in lacks.items()})
+
+
 def laws_of(source: Source, by: str | None, draws: int, seed: int, *, quiet: bool) -> dict[str, Law]:
     """Return the laws of a source; many are fitted in as many processes as there are processors."""
     if by is not None and by not in get_args(Resampling):
         raise running.bad("--by", f"one of {', '.join(get_args(Resampling))}", by, "scaling fit")
+    if 0 < draws < FEWEST_DRAWS:
+        raise running.bad("--draws", f"0 for none, or {FEWEST_DRAWS} and more", str(draws), "scaling fit")
+    if by == "groups" and not any(points.groups for points in source.points.values()):
+        raise InvalidOption(
+            "--by groups",
+            expected="points that say what belongs together",
+            got="none that do",
+            next_step="add a column group or architecture, or draw rows",
+        )
     jobs: list[_Job] = []
     for name, points in source.points.items():
-        drawn: Any = by or ("groups" if source.own and points.groups else "rows")
+        several = len(set(points.groups)) > 1
+        drawn: Resampling = "groups" if several and (by == "groups" or (source.own and by is None)) else "rows"
         jobs.append((name, source.forms[name], points, draws, drawn, seed))
+    alone = [name for name, _, points, _, drawn, _ in jobs if drawn == "rows" and points.groups]
+    if by == "groups" and alone and not quiet:
+        console.note(f"Of one group, so that rows were drawn: {', '.join(alone)}.")
     found: dict[str, Law] = {}
     with console.Bars(quiet=quiet) as bars, _workers(len(jobs)) as fitted:
         bars("laws", 0, len(jobs))

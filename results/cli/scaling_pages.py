@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from results.cli.scaling_analyses import (
     COSTS,
+    Comparisons,
     allocations,
     budgets_of,
     comparisons,
     costs_of,
     frontiers,
     graded,
+    incomparable,
     models_of,
     trend_of,
 )
 from results.cli.scaling_input import Source
 from results.cli.scaling_show import described, provenance
 from results.report import scaling_sections as sections
-from results.report.scaling import render
+from results.report.scaling import Section, render
 from results.report.scaling_curves import Panel, Series
 from results.scaling.allocation import Allocation
 from results.scaling.contracts import Law
@@ -46,11 +49,18 @@ def page_of(source: Source, laws: Mapping[str, Law], *, draws: int, seed: int, p
         sections.graded(found.gains, found.ends, found.trend, [each.name for each in found.gains]),
         sections.allocation(allocations_of(source, laws)),
         sections.frontier(frontiers(rows), COSTS),
-        sections.forms(compared, HELD_OUT),
-        sections.warnings(contents),
+        _forms(source, compared),
+        sections.warnings(contents, [f"Left out: {name} {lack}." for name, lack in source.left_out.items()]),
     ]
     facts = f"{sum(len(points.names) for points in source.points.values())} points in {len(laws)} laws"
     return render(f"Scaling laws of {source.title}", facts, shown, provenance(source, draws=draws, seed=seed))
+
+
+def _forms(source: Source, compared: Comparisons) -> Section:
+    """Return the comparison of forms, and which laws have too few points for one."""
+    made = sections.forms(compared, HELD_OUT)
+    lacking = [f"Left out: {name} {lack}." for name, lack in incomparable(source.points, HELD_OUT).items()]
+    return replace(made, heading="Comparison of forms", text=(*made.text, *lacking)) if lacking else made
 
 
 def panels_by_law(source: Source, laws: Mapping[str, Law]) -> list[Panel]:
@@ -84,9 +94,9 @@ def along_compute(source: Source, name: str, law: Law, label: str = "") -> Serie
     if law.fit.form != "two_variable" or "total_flops" not in rows.columns:
         return None
     compute = {str(model): float(spent) for model, spent in zip(rows["model_id"], rows["total_flops"], strict=True)}
-    if not set(law.points.names) <= set(compute):
+    spent = np.array([compute.get(model, np.nan) for model in law.points.names])
+    if np.isnan(spent).any():
         return None
-    spent = np.array([compute[model] for model in law.points.names])
     published = source.experiments[name].published
     known = None if published is None or source.own else published.log
     return Series(law, label or name, "", known, spent, costs_of(rows)["all"])

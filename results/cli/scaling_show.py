@@ -53,14 +53,17 @@ def check_image(option: str, path: Path | None) -> None:
 
 
 def provenance(source: Source, *, draws: int, seed: int) -> dict[str, Any]:
-    """Return how results were made."""
+    """Return how laws were made."""
+    return _made(unit_of_the_scores=source.unit, bootstrap_draws=draws, seed=seed)
+
+
+def _made(**facts: Any) -> dict[str, Any]:
+    """Return how results were made, with the facts that apply to them; None for those that do not."""
     return {
         "command": ["ventral", *sys.argv[1:]],
         "ventral": version("ventral-alignment"),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "unit_of_the_scores": source.unit,
-        "bootstrap_draws": draws,
-        "seed": seed,
+        **{name: value for name, value in facts.items() if value is not None},
         "libraries": {name: version(name) for name in _LIBRARIES},
     }
 
@@ -99,20 +102,22 @@ def write_fits(
     from results.report import scaling_tables as tables
 
     contents = described(source, laws)
-    text = scaling_records.to_json(contents, provenance(source, draws=draws, seed=seed))
+    text = scaling_records.to_json(contents, provenance(source, draws=draws, seed=seed), left_out=source.left_out)
     if json == console.STDOUT:
         sys.stdout.write(text)
     else:
         show(f"Laws of {source.title}", tables.fits(contents))
+        show("Plain parameters", tables.plain_parameters(contents))
         show("Log parameters", tables.log_parameters(contents))
         beside = tables.beside_published(contents)
         if beside.rows:
-            show("Beside the published fits", beside)
+            show(f"Beside the published fits, {tables.AS_PUBLISHED}", beside)
         if not quiet:
-            console.say(f"L = 1 - score; 95 % intervals of {draws} draws. Unit of the scores: {source.unit}.")
-            for content in contents:
-                for warning in content["warnings"]:
-                    console.say(f"{content['name']}: {warning}.")
+            console.say(
+                f"L = 1 - score, X the resource over X0. {_intervals(draws)} Unit of the scores: {source.unit}."
+            )
+            for warning, names in tables.warnings(contents):
+                console.say(f"{', '.join(names)}: {warning}.")
         if json is not None:
             records.write_atomically(json, text)
     if csv is not None:
@@ -131,13 +136,31 @@ def write_fits(
     note_written((json, csv, report, plot), quiet=quiet)
 
 
+def _intervals(draws: int) -> str:
+    if draws < 2:
+        return "No bootstrap, so no intervals."
+    return f"Intervals: 95 % of {draws} draws, widened for few units and moved for bias."
+
+
 def write_table(
-    content: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *, json: Path | None, csv: Path | None, quiet: bool
+    content: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    json: Path | None,
+    csv: Path | None,
+    quiet: bool,
+    unit: str | None = None,
+    draws: int | None = None,
+    seed: int | None = None,
 ) -> bool:
-    """Write the files that were asked for; return True where JSON takes the table's place on stdout."""
+    """Write the files that were asked for; return True where JSON takes the table's place on stdout.
+
+    The JSON says how it was made, with the unit of the scores, the bootstrap draws and their seed where there are any.
+    """
     if csv is not None:
         records.write_atomically(csv, scaling_records.rows_to_csv(rows))
-    taken = console.emit_json(json, records.strict(content))
+    made = _made(unit_of_the_scores=unit, bootstrap_draws=draws, seed=seed)
+    taken = console.emit_json(json, records.strict({**content, "provenance": made}))
     note_written((json, csv), quiet=quiet)
     return taken
 

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model_zoo.errors import ShapeMismatch
+from model_zoo.errors import InvalidOption, ShapeMismatch
 from results.scaling.contracts import Array, Bootstrap, Fit, Form, Law, Points, Resampling
 from results.scaling.draws import cuts
 from results.scaling.fitting import CONVERGED, deltas_to, fit, row_weights
 from results.scaling.forms import get_form
 from results.scaling.solver import minimise
+from results.scaling.sufficiency import lack_of
 
 _DELTAS = (0.03, 0.01, 0.003)
 _DELTAS_AGAIN, _N_AGAIN = (1.0, 0.1, *_DELTAS), 25
@@ -192,10 +193,15 @@ def law(
     ------
     UnknownName
         There is no such form.
+    InvalidOption
+        The points hold no law of that form; see `sufficiency.lack_of`.
     ShapeMismatch
         As in `fit` and `bootstrap`.
     """
     form = get_form(form_name)
+    lack = lack_of(form, points)
+    if lack is not None:
+        raise InvalidOption(f"law {name!r}", expected=lack.rule, got=lack.got, next_step="add models that differ")
     weights = row_weights(form, points)
     found = fit(form, points, weights=weights)
     made = bootstrap(found, points, n_draws=n_draws, by=by, seed=seed, weights=weights) if n_draws else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from results.scaling.contracts import Array, Fit, Points
 from results.scaling.fitting import fit, predict, row_weights
 from results.scaling.forms import get_form
 from results.scaling.solver import huber
+from results.scaling.sufficiency import Lack, lack_of
 
 HELD_OUT = 0.25
 ONE_RESOURCE = ("power", "unbounded", "shifted", "saturating", "m4")
@@ -26,7 +28,8 @@ class Comparison:
     ----------
     fit : to all points.
     aicc : Akaike's criterion with the small-sample correction; lower is better, differences of a few are evidence.
-    akaike_weight : exp(-difference to the lowest AICc / 2), normed to sum 1 over the forms compared.
+    akaike_weight : exp(-difference to the lowest AICc / 2), normed to sum 1 over the forms compared; NaN where points
+        are too few for any AICc.
     held_out_error : mean over held-out points of |ln L - ln L_predicted|, from the fit to the others; unitless.
     held_out_bias : mean of ln L - ln L_predicted there; above 0, the form promises more alignment than there is.
     n_held_out : points held out.
@@ -85,9 +88,32 @@ def compare_forms(
         error, bias = float(np.abs(misses).mean()), float(misses.mean())
         found.append(Comparison(whole, aicc(whole, points, weights), 0.0, error, bias, int(far.sum())))
     criteria = np.array([one.aicc for one in found])
-    shares = np.exp(-0.5 * (criteria - criteria.min()))
+    lowest = criteria.min()
+    shares = np.exp(-0.5 * (criteria - lowest)) if np.isfinite(lowest) else np.full(len(found), np.nan)
     found = [replace(one, akaike_weight=float(w)) for one, w in zip(found, shares / shares.sum(), strict=True)]
     return tuple(sorted(found, key=lambda one: (round(one.held_out_error, 4), one.aicc)))
+
+
+def lacks(points: Points, forms: Sequence[str], *, held_out: float = HELD_OUT) -> dict[str, Lack]:
+    """Return why forms cannot be compared on points, by form; {} where all can.
+
+    A form must be fitted to the points that are not held out, and its AICc takes three points more than parameters.
+    """
+    far = _far(points, held_out)
+    n_points, n_far = len(far), int(far.sum())
+    found: dict[str, Lack] = {}
+    for name in forms:
+        form = get_form(name)
+        n_parameters = len(form.parameters)
+        least = max(math.ceil(n_parameters / (1 - held_out) - 1e-9) + 1, n_parameters + 3)
+        lack = lack_of(form, _take(points, ~far)) or lack_of(form, points)
+        if n_points < least:
+            found[name] = Lack(f"at least {least} points, {held_out:g} of them held out", str(n_points))
+        elif not n_far:
+            found[name] = Lack("fewer points of the largest resource", "too many of the same to hold some out")
+        elif lack is not None:
+            found[name] = Lack(f"{lack.rule} without the {n_far} held out", lack.got)
+    return found
 
 
 def aicc(fit: Fit, points: Points, weights: Array | None = None) -> float:
@@ -142,16 +168,21 @@ def _log_normaliser(scale: Array, delta: float) -> Array:
 
 
 def _largest(points: Points, share: float) -> npt.NDArray[np.bool_]:
-    """Which points have X above the quantile that leaves `share` of them."""
-    size = np.log(points.x).sum(axis=1)
-    far: npt.NDArray[np.bool_] = size > np.quantile(size, 1 - min(max(share, 0.0), 1.0))
-    if not 0 < share < 1 or not far.any():
+    """Which points are held out; raise ShapeMismatch where these would be none."""
+    if not 0 < share < 1 or not _far(points, share).any():
         raise ShapeMismatch(
             "held-out points",
             expected="a share between 0 and 1 that holds out at least one point",
-            got=f"share {share:g} of {len(size)} points",
-            next_step="hold out 0.25, or give points with more than one value of X",
+            got=f"share {share:g} of {len(points.misalignment)} points",
+            next_step="hold out another share, or give points with more values of X: equal ones stay together",
         )
+    return _far(points, share)
+
+
+def _far(points: Points, share: float) -> npt.NDArray[np.bool_]:
+    """Which points have X above the quantile that leaves `share` of them."""
+    size = np.log(points.x).sum(axis=1)
+    far: npt.NDArray[np.bool_] = size > np.quantile(size, 1 - min(max(share, 0.0), 1.0))
     return far
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from model_zoo.errors import ShapeMismatch, UnknownName
+from model_zoo.errors import InvalidOption, ShapeMismatch, UnknownName
 from results.scaling import bootstrap as resampling
 from results.scaling.bootstrap import bootstrap, intervals, law, percentiles
 from results.scaling.contracts import Bootstrap, Points
@@ -166,3 +166,20 @@ def test_groups_that_are_not_there_cannot_be_drawn():
         bootstrap(found, replace(points, groups=("one",) * 60), n_draws=10, by="groups")
     with pytest.raises(ShapeMismatch, match="got 0 draws"):
         bootstrap(found, points, n_draws=0)
+
+
+def test_points_that_hold_no_law_are_refused():
+    points = grouped()
+    few, alike = replace(points, x=points.x[:3], misalignment=points.misalignment[:3]), np.full_like(points.x, 2.0)
+    with pytest.raises(InvalidOption, match=r"law 'planted': expected at least 4 points for the 3 parameters.*got 3"):
+        law("planted", "power", few)
+    with pytest.raises(InvalidOption, match=r"law 'planted': expected x that differs between points, got 2 for all 60"):
+        law("planted", "power", replace(points, x=alike))
+    with pytest.raises(InvalidOption, match=r"x that differs"):
+        law(
+            "planted",
+            "two_variable",
+            replace(points, x=np.hstack([points.x, alike]), variables=("n", "x"), scales=(1, 1)),
+        )
+    with pytest.raises(InvalidOption, match=r"scores that differ between points, got 0\.5 for all 60"):
+        law("planted", "power", replace(points, misalignment=np.full(60, 0.5)))

@@ -14,7 +14,7 @@ from model_zoo.errors import ShapeMismatch, UnknownName
 from results.scaling.contracts import Points
 from results.scaling.fitting import fit
 from results.scaling.forms import get_form
-from results.scaling.selection import aicc, compare_forms, log_likelihood
+from results.scaling.selection import ONE_RESOURCE, aicc, compare_forms, lacks, log_likelihood
 from results.scaling.solver import huber
 
 FAMILIES = {"saturating": (0.5, 0.3), "unbounded": (0.0, 0.08)}
@@ -104,9 +104,24 @@ def test_comparisons_that_cannot_be_made_are_refused():
     points = family("saturating", 0, n=20)
     with pytest.raises(ShapeMismatch, match=r"held-out points: expected a share between 0 and 1"):
         compare_forms(points, held_out=1.5)
-    with pytest.raises(ShapeMismatch, match=r"more than one value of X"):
+    with pytest.raises(ShapeMismatch, match=r"hold out another share, or give points with more values of X"):
         compare_forms(replace(points, x=np.ones((20, 1))))
     with pytest.raises(UnknownName, match="scaling form 'powr'"):
         compare_forms(points, ("powr",))
     with pytest.raises(ShapeMismatch, match=r"form 'two_variable': expected resources of shape \(n_points, 2\)"):
         compare_forms(points, ("two_variable",))
+
+
+@pytest.mark.parametrize("n_points", range(4, 13))
+def test_what_points_lack_is_what_a_comparison_of_them_needs(n_points: int):
+    """Forms that nothing lacks are compared, each with an AICc; of the others a fit or an AICc is impossible."""
+    points = family("saturating", 2, n_points)
+    lacking = lacks(points, ONE_RESOURCE)
+    allowed = [name for name in ONE_RESOURCE if name not in lacking]
+    assert all(np.isfinite(one.aicc) for one in (compare_forms(points, allowed) if allowed else ()))
+    for name in lacking:
+        try:
+            (one,) = compare_forms(points, (name,))
+        except ShapeMismatch:
+            continue
+        assert not np.isfinite(one.aicc)
