@@ -45,10 +45,10 @@ def page_of(source: Source, laws: Mapping[str, Law], *, draws: int, seed: int, p
         sections.findings(found.ends, laws, compared),
         sections.data(source.unit, source.facts, list(laws.values())),
         sections.fits(contents),
-        sections.figures([("laws", "Laws", "", panels_by_law(source, laws))]),
+        sections.figures([("laws", "Laws", "", panels_by_law(source, laws))], unit=source.unit),
         sections.graded(found.gains, found.ends, found.trend, [each.name for each in found.gains]),
         sections.allocation(allocations_of(source, laws)),
-        sections.frontier(frontiers(rows), COSTS),
+        sections.frontier(frontiers(rows), COSTS, source.unit),
         _forms(source, compared),
         sections.warnings(contents, [f"Left out: {name} {lack}." for name, lack in source.left_out.items()]),
     ]

@@ -64,7 +64,7 @@ def reproduce(
 
         made = provenance(source, draws=draws, seed=seed)
         records.write_atomically(report, study_page(source, training, laws, contents, made, bars))
-        written = [report, *_images(figures, panels_of_study(source, laws), bars)]
+        written = [report, *_images(figures, panels_of_study(source, laws), source.unit, bars)]
     text = scaling_records.to_json(contents, made)
     if json == console.STDOUT:
         sys.stdout.write(text)
@@ -89,7 +89,9 @@ def _make_folder(figures: Path) -> None:
         ) from error
 
 
-def _images(folder: Path | None, pictures: Sequence[tuple[str, Sequence[Panel]]], progress: Any) -> list[Path]:
+def _images(
+    folder: Path | None, pictures: Sequence[tuple[str, Sequence[Panel]]], unit: str, progress: Any
+) -> list[Path]:
     """Write every figure of laws as .png and .pdf."""
     if folder is None:
         return []
@@ -100,7 +102,7 @@ def _images(folder: Path | None, pictures: Sequence[tuple[str, Sequence[Panel]]]
         progress("images", number, len(pictures))
         for form in ("png", "pdf"):
             path = folder / f"{name}.{form}"
-            records.write_atomically(path, image(panels, form))
+            records.write_atomically(path, image(panels, form, unit))
             written.append(path)
     return written
 

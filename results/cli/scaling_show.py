@@ -132,7 +132,7 @@ def write_fits(
         from results.cli.scaling_pages import panels_by_law
         from results.report.scaling_image import image
 
-        records.write_atomically(plot, image(panels_by_law(source, laws), plot.suffix[1:]))
+        records.write_atomically(plot, image(panels_by_law(source, laws), plot.suffix[1:], source.unit))
     note_written((json, csv, report, plot), quiet=quiet)
 
 

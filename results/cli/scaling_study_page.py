@@ -13,7 +13,7 @@ from results.report import scaling_figures as draw
 from results.report import scaling_sections as sections
 from results.report import scaling_study as study
 from results.report.scaling import Figure, Section, render
-from results.report.scaling_curves import Panel
+from results.report.scaling_curves import Panel, score_axis
 from results.scaling.contracts import Law
 from results.scaling.graded import Trend
 from results.scaling.saturation import saturation
@@ -54,10 +54,14 @@ def study_page(
         _findings(laws, compared, tested),
         sections.data(source.unit, source.facts, list(laws.values())),
         sections.fits(contents),
-        sections.figures([figure for figure in drawn if figure[3]], _clouds(source.table, training)),
+        sections.figures(
+            [figure for figure in drawn if figure[3]],
+            _clouds(source.table, training, score_axis(source.unit)),
+            source.unit,
+        ),
         sections.graded(found.gains, found.ends, found.trend, REGIONS),
         sections.allocation(allocations_of(source, {BOTH: laws[BOTH]})),
-        sections.frontier(frontiers(models_of(source, BOTH)), COSTS),
+        sections.frontier(frontiers(models_of(source, BOTH)), COSTS, source.unit),
         sections.forms(compared, HELD_OUT),
         sections.warnings(contents),
     ]
@@ -98,40 +102,39 @@ def _findings(laws: Mapping[str, Law], compared: Comparisons, tested: Trend | No
     return sections.findings([saturation(laws[name]) for name in claims], laws, compared, claims, more)
 
 
-def _clouds(table: pd.DataFrame, training: pd.DataFrame) -> list[Figure]:
+def _clouds(table: pd.DataFrame, training: pd.DataFrame, axis: str) -> list[Figure]:
     """Return the figures that show models without laws."""
-    pairs = [(f"{first} (across) and {second} (up)", dots) for first, second, dots in study.pairs(table)]
     families = [
         ("fig3-families", "Figure 3: samples seen, mean of every family", "samples seen in training", "n_samples_seen"),
         ("fig4-families", "Figure 4: compute, mean of every family", "training compute (FLOPs)", "total_flops"),
     ]
     means = [
-        Figure(name, draw.clouds([(title, study.family_means(table, column))], "score"), heading, _MEANS)
+        Figure(name, draw.clouds([draw.Cloud("", title, study.family_means(table, column))], axis), heading, _MEANS)
         for name, heading, title, column in families
     ]
     return [
         *means,
         Figure(
             "appendix-training",
-            draw.clouds(study.along_training(training), "score"),
+            draw.clouds(study.along_training(training), axis),
             "Appendix: alignment along training",
             "Models trained on whole data sets, after 1 to 300 epochs; mean of every family, three per decade.",
         ),
         Figure(
             "appendix-accuracy",
-            draw.clouds(study.accuracy(table), "score", log_x=False),
+            draw.clouds(study.accuracy(table), axis, log_x=False),
             "Appendix: validation accuracy and alignment",
             "Models trained from scratch on ImageNet and Ecoset.",
         ),
         Figure(
             "appendix-conditions",
-            draw.clouds(study.conditions(table), "score"),
+            draw.clouds(study.conditions(table), axis),
             "Appendix: self-supervised, adversarial and untrained models",
             "Models trained on whole data sets, and untrained ones.",
         ),
         Figure(
             "appendix-pairs",
-            draw.clouds(pairs, "score", log_x=False),
+            draw.clouds(study.pairs(table), axis, log_x=False),
             "Appendix: alignment with pairs of regions",
             "Models trained from scratch on ImageNet and Ecoset.",
         ),

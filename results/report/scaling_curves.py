@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from results.report.figures import COLOURS
 from results.scaling.allocation import Cost, optimum
 from results.scaling.contracts import Array, Law
 from results.scaling.draws import fitted_log
@@ -18,6 +19,19 @@ _BEYOND = 10.0  # curves are drawn to ten times the largest resource seen
 _GRID = 120
 # Okabe and Ito's palette, distinguishable with any kind of colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#AA4499", "#E69F00", "#56B4E9", "#56606B")
+NEUTRAL = "#56606B"
+# What has a name has one colour in every figure.
+NAMED: Mapping[str, str] = {
+    **COLOURS,
+    "ResNet": "#0072B2", "EfficientNet": "#D55E00", "ConvNeXt": "#009E73", "ViT": "#AA4499", "AlexNet": "#E69F00",
+    "CORnet-S": "#56B4E9", "self-supervised": "#882255", "SimCLR": "#882255", "neural": "#332288",
+    "strong prior (convolutional)": "#8A5A00", "weak prior (ConvNeXt, ViT)": "#CC6677", "ImageNet": "#44AA99",
+    "Ecoset": "#999933", "ImageNet21k-P": "#77BBDD", "iNaturalist": "#661100", "WebVision-P": "#B08040",
+    "Places365": "#4466AA", "adversarial": "#EE6677", "untrained": "#B0B7BF", "trained on labels": NEUTRAL,
+    "all families": NEUTRAL, "pretrained": NEUTRAL, "infiMNIST": NEUTRAL, "models": NEUTRAL, "all models": NEUTRAL,
+    "frontier": "#1f2933", "may be the best": "#D55E00",
+}  # fmt: skip
+_ROOM = 0.35  # of the span of points and curves, by which a panel is widened on either side for its bands
 AXES = {
     "total_flops": "training compute (FLOPs)",
     "n_params": "parameters",
@@ -33,7 +47,7 @@ class Series:
     ----------
     law : fitted, with its points.
     label : for the legend.
-    colour : "#rrggbb", or "" for the next of the palette.
+    colour : "#rrggbb", or "" for that of the label; see `colour_of`.
     published : the log parameters that were published for the same fit, drawn as a dashed line; None where unknown.
     compute, cost : of a law of parameters and samples, which is drawn along compute: the training FLOPs of its points,
         and what training costs; the curve takes the best division of every budget. None for laws of one resource.
@@ -82,6 +96,17 @@ def axis_title(series: Series) -> str:
     return AXES.get(name, name.replace("_", " "))
 
 
+def score_axis(unit: str) -> str:
+    """Return what the vertical axis shows, short, from the unit of the scores in words."""
+    known = {"(r / ceiling)^2": "(r / ceiling)²", "r / ceiling": "r / ceiling", "r^2 / ceiling": "r² / ceiling"}
+    return next((f"score, {short}" for words, short in known.items() if unit.startswith(words)), "score")
+
+
+def colour_of(label: str, number: int = 0) -> str:
+    """Return the colour of what has a name, or else that of a place in the palette."""
+    return NAMED.get(label, PALETTE[number % len(PALETTE)])
+
+
 def seen(series: Series) -> tuple[Array, Array]:
     """Return the points as (resource in its own unit, score), (n_points,) each."""
     points = series.law.points
@@ -108,12 +133,18 @@ def curve_of(series: Series, level: float = LEVEL) -> Curve:
 
 
 def span_of(panel: Panel) -> tuple[float, float]:
-    """Return the scores that a panel shows: all points and curves, whatever bands do where points do not hold them."""
-    values = np.concatenate([part for each in panel.series for part in (seen(each)[1], curve_of(each).score)])
-    margin = 0.06 * float(np.ptp(values))
-    return float(values.min()) - margin, float(values.max()) + margin
+    """Return the scores that a panel shows: all points and curves, and bands as far as they leave these readable."""
+    curves = [curve_of(each) for each in panel.series]
+    values = np.concatenate([*(seen(each)[1] for each in panel.series), *(curve.score for curve in curves)])
+    bands = np.concatenate([values, *(part for curve in curves for part in (curve.low, curve.high))])
+    span, low, high = float(np.ptp(values)), float(values.min()), float(values.max())
+    low, high = (
+        max(float(np.nanmin(bands)), low - _ROOM * span),
+        min(float(np.nanmax(bands)), high + _ROOM * span),
+    )
+    return low - 0.06 * span, high + 0.06 * span
 
 
 def colours(panel: Panel) -> list[str]:
     """Return the colour of every series of a panel."""
-    return [each.colour or PALETTE[number % len(PALETTE)] for number, each in enumerate(panel.series)]
+    return [each.colour or colour_of(each.label, number) for number, each in enumerate(panel.series)]

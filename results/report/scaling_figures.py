@@ -8,10 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.report.figures import INK, styled
-from results.report.scaling_curves import PALETTE, Panel, Series, axis_title, colours, curve_of, seen, span_of
+from results.report.scaling_curves import (
+    PALETTE,
+    Panel,
+    Series,
+    axis_title,
+    colour_of,
+    colours,
+    curve_of,
+    seen,
+    span_of,
+)
 
 _ACROSS = 3
 _SOFT = "#52606d"
+_TICKS = 12  # size of numerals
+_BIGGER = 1.25  # by which plotly enlarges the powers of ten of logarithmic axes
+_TITLE = 34  # pixels of a panel's title
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,17 @@ class Dots:
     line: str = ""
 
 
-def laws(panels: Sequence[Panel]) -> Any:
+@dataclass(frozen=True)
+class Cloud:
+    """A panel of models; `y_title` "" for that of the figure."""
+
+    title: str
+    x_title: str
+    dots: Sequence[Dots]
+    y_title: str = ""
+
+
+def laws(panels: Sequence[Panel], y_title: str = "score") -> Any:
     """Return the panels side by side: points, fitted curves with bands, dotted where extrapolated, published dashed."""
     from plotly.subplots import make_subplots
 
@@ -55,7 +78,7 @@ def laws(panels: Sequence[Panel]) -> Any:
     down = math.ceil(len(panels) / across)
     figure = make_subplots(
         rows=down, cols=across, subplot_titles=[panel.title for panel in panels] if len(panels) > 1 else None,
-        horizontal_spacing=0.07, vertical_spacing=min(0.16, 0.4 / down),
+        horizontal_spacing=0.08, vertical_spacing=min(0.16, 0.4 / down),
     )  # fmt: skip
     listed: set[str] = set()
     for number, panel in enumerate(panels):
@@ -64,7 +87,7 @@ def laws(panels: Sequence[Panel]) -> Any:
             _draw(figure, series, colour, place, listed)
         x = [value for series in panel.series for value in seen(series)[0]]
         figure.update_xaxes(title=axis_title(panel.series[0]), **_log_axis(x), **place)
-        figure.update_yaxes(title="score" if place["col"] == 1 else None, range=list(span_of(panel)), **place)
+        figure.update_yaxes(title=y_title if place["col"] == 1 else None, range=list(span_of(panel)), **place)
     return _with_legend(figure, 480 if len(panels) == 1 else 130 + 320 * down, titled=len(panels) > 1)
 
 
@@ -110,11 +133,21 @@ def _draw(figure: Any, series: Series, colour: str, place: dict[str, int], liste
 
 
 def _with_legend(figure: Any, height: int, *, titled: bool) -> Any:
-    """Style the figure, its legend at the top, above the titles of panels where there are any."""
-    styled(figure, height=height, legend=len({trace.name for trace in figure.data}) > 1)
-    legend = {"yref": "container", "y": 0.995, "yanchor": "top", "x": 0}
-    top = (50 if figure.layout.showlegend else 15) + (40 if titled else 0)
-    return figure.update_layout(legend=legend, margin={"t": top})
+    """Style the figure, its legend at the top, above the titles of panels; plotly makes room for all its rows."""
+    styled(figure, height=height, legend=len({trace.name for trace in figure.data if trace.showlegend}) > 1)
+    above = _TITLE if titled else 8
+    legend = {"y": 1 + above / (height - 140), "yanchor": "bottom", "x": 0, "font": {"size": 13}}
+    figure.update_yaxes(tickfont={"size": _TICKS}, title_font={"size": 13})
+    figure.update_xaxes(tickfont={"size": _TICKS}, title_font={"size": 13})
+    figure.for_each_xaxis(_even)
+    figure.for_each_yaxis(_even)
+    return figure.update_layout(legend=legend, margin={"t": 15 + (_TITLE if titled else 0)})
+
+
+def _even(axis: Any) -> None:
+    """Make powers of ten as large as other numerals."""
+    if axis.type == "log":
+        axis.tickfont.size = _TICKS / _BIGGER
 
 
 def _log_axis(values: Sequence[float]) -> dict[str, Any]:
@@ -165,7 +198,7 @@ def lines(panels: Sequence[tuple[str, Sequence[Line]]], x_title: str) -> Any:
     figure = make_subplots(cols=len(panels), subplot_titles=[title for title, _ in panels], horizontal_spacing=0.1)
     for column, (_, drawn) in enumerate(panels, 1):
         for number, line in enumerate(drawn):
-            colour = PALETTE[number % len(PALETTE)]
+            colour = colour_of(line.label, number)
             figure.add_trace(
                 go.Scatter(
                     x=[*line.x, *line.x[::-1]], y=[*line.high, *line.low[::-1]], fill="toself", hoverinfo="skip",
@@ -184,19 +217,22 @@ def lines(panels: Sequence[tuple[str, Sequence[Line]]], x_title: str) -> Any:
     return _with_legend(figure, 450, titled=True)
 
 
-def clouds(panels: Sequence[tuple[str, Sequence[Dots]]], y_title: str, *, log_x: bool = True) -> Any:
-    """Return clouds of models, one panel per title of the horizontal axis."""
+def clouds(panels: Sequence[Cloud], y_title: str, *, log_x: bool = True) -> Any:
+    """Return clouds of models, one panel each."""
     from plotly import graph_objects as go
     from plotly.subplots import make_subplots
 
     across = min(_ACROSS, len(panels))
     down = math.ceil(len(panels) / across)
-    figure = make_subplots(rows=down, cols=across, horizontal_spacing=0.07, vertical_spacing=0.25 / down)
+    titles = [panel.title for panel in panels] if any(panel.title for panel in panels) else None
+    figure = make_subplots(
+        rows=down, cols=across, subplot_titles=titles, horizontal_spacing=0.08, vertical_spacing=0.32 / down
+    )
     listed: set[str] = set()
-    for index, (title, drawn) in enumerate(panels):
+    for index, panel in enumerate(panels):
         place = {"row": index // across + 1, "col": index % across + 1}
-        for number, cloud in enumerate(drawn):
-            colour = PALETTE[number % len(PALETTE)]
+        for number, cloud in enumerate(panel.dots):
+            colour = colour_of(cloud.label, number)
             figure.add_trace(
                 go.Scatter(
                     x=cloud.x, y=cloud.y, mode="lines+markers" if cloud.line else "markers", text=cloud.names,
@@ -207,7 +243,7 @@ def clouds(panels: Sequence[tuple[str, Sequence[Dots]]], y_title: str, *, log_x:
                 ), **place,
             )  # fmt: skip
             listed.add(cloud.label)
-        x = [value for cloud in drawn for value in cloud.x]
-        figure.update_xaxes(title=title, **(_log_axis(x) if log_x else {}), **place)
-        figure.update_yaxes(title=y_title if place["col"] == 1 else None, **place)
-    return _with_legend(figure, 110 + 340 * down, titled=False)
+        x = [value for cloud in panel.dots for value in cloud.x]
+        figure.update_xaxes(title=panel.x_title, **(_log_axis(x) if log_x else {}), **place)
+        figure.update_yaxes(title=panel.y_title or (y_title if place["col"] == 1 else None), **place)
+    return _with_legend(figure, 110 + 340 * down, titled=titles is not None)

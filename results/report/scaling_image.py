@@ -7,19 +7,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from results.report.scaling_curves import Panel, Series, axis_title, colours, curve_of, seen, span_of
+from results.report.scaling_curves import Panel, Series, axis_title, colours, curve_of, score_axis, seen, span_of
 
 FORMATS = ("png", "pdf", "svg")
 _ACROSS = 3
 
 
-def image(panels: Sequence[Panel], form: str) -> bytes:
+def image(panels: Sequence[Panel], form: str, unit: str = "") -> bytes:
     """Return the panels as an image: points, fitted curves with bands, dotted where extrapolated, published dashed.
 
     Parameters
     ----------
     panels : at least one.
     form : "png", "pdf" or "svg".
+    unit : of the scores, in words.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -35,7 +36,7 @@ def image(panels: Sequence[Panel], form: str) -> bytes:
         axis.set_xscale("log")
         axis.set_ylim(*span_of(panel))
         axis.set_xlabel(axis_title(panel.series[0]), fontsize=9)
-        axis.set_ylabel("score", fontsize=9)
+        axis.set_ylabel(score_axis(unit), fontsize=9)
         axis.set_title(panel.title, fontsize=10, loc="left")
         axis.tick_params(labelsize=8)
         axis.grid(alpha=0.3)

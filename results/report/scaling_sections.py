@@ -8,9 +8,8 @@ from typing import Any
 from results.report import scaling_answers as answers
 from results.report import scaling_figures as draw
 from results.report import scaling_tables as tables
-from results.report.figures import COLOURS
 from results.report.scaling import Figure, Section, Table
-from results.report.scaling_curves import Panel, Series
+from results.report.scaling_curves import PALETTE, Panel, Series, colour_of, score_axis
 from results.scaling.allocation import Allocation
 from results.scaling.contracts import Law
 from results.scaling.frontier import Frontier
@@ -21,7 +20,8 @@ from results.scaling.verdict import verdict
 
 BAND = (
     "Points are models. Lines are fitted laws, dotted beyond the largest resource that a model of the fit used; bands "
-    "are pointwise 95 % intervals over bootstrap draws. Click a name in the legend to hide or show it."
+    "are pointwise 95 % intervals over bootstrap draws, cut at the edge of the panel where they are much wider than "
+    "what it shows. Click a name in the legend to hide or show it."
 )
 
 
@@ -85,10 +85,17 @@ def _resources(contents: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(dict.fromkeys(tables.resource(content) for content in contents))
 
 
-def figures(pictures: Sequence[tuple[str, str, str, Sequence[Panel]]], more: Sequence[Figure] = ()) -> Section:
-    """Return the figures of laws, (name, heading, caption, panels) each, and further figures after them."""
-    drawn = [Figure(name, draw.laws(panels), heading, caption) for name, heading, caption, panels in pictures]
-    return Section("figures", "Figures", (BAND,), (), (*drawn, *more))
+def figures(
+    pictures: Sequence[tuple[str, str, str, Sequence[Panel]]], more: Sequence[Figure] = (), unit: str = ""
+) -> Section:
+    """Return the figures of laws, (name, heading, caption, panels) each, and further figures after them.
+
+    `unit` is that of the scores, in words.
+    """
+    axis = score_axis(unit)
+    drawn = [Figure(name, draw.laws(panels, axis), heading, caption) for name, heading, caption, panels in pictures]
+    text = (BAND, f"Unit of the scores: {unit}.") if unit else (BAND,)
+    return Section("figures", "Figures", text, (), (*drawn, *more))
 
 
 def graded(found: Sequence[Gain], ends: Sequence[Saturation], trend: Trend | None, labels: Sequence[str]) -> Section:
@@ -112,13 +119,14 @@ def graded(found: Sequence[Gain], ends: Sequence[Saturation], trend: Trend | Non
             [(each.to_limit, each.to_limit_interval) for each in found],
         ),
     ]
+    few = len(labels) <= len(PALETTE)
     drawn = tuple(
         Figure(
             name,
             draw.dots(
                 [
-                    draw.Dot(label, value, *(interval or (value, value)), colour=COLOURS.get(label, COLOURS["V1"]))
-                    for label, (value, interval) in zip(labels, values, strict=True)
+                    draw.Dot(label, value, *(interval or (value, value)), colour=colour_of(label, number if few else 0))
+                    for number, (label, (value, interval)) in enumerate(zip(labels, values, strict=True))
                 ],
                 title,
             ),
@@ -143,16 +151,27 @@ def allocation(found: Sequence[Allocation]) -> Section:
     """Return how to divide compute between parameters and samples; empty without a two-variable law."""
     if not found:
         return Section("allocation", "Allocation")
+    several = len({each.law for each in found}) > 1
     panels = [
-        (title, [_line(each, f"{each.law}, {each.cost.name}", attribute) for each in found])
+        (title, [_line(each, _label(each, several), attribute) for each in found])
         for title, attribute in (("best parameters N", "n_params"), ("best samples seen D", "n_samples"))
     ]
     text = tuple({each.law: answers.allocation_words(each) for each in reversed(found)}.values())
     by_law = {each.law: each for each in reversed(found)}
     listed = [("By the cost of training", answers.costs(found))]
     listed += [(f"{name}, cost of {each.cost.name}", answers.allocation(each)) for name, each in by_law.items()]
-    figure = Figure("allocation", draw.lines(panels, "training compute (FLOPs)"), "Best division of compute")
+    figure = Figure(
+        "allocation",
+        draw.lines(panels, "training compute (FLOPs)"),
+        "Best division of compute, by whose cost of training it is",
+    )
     return Section("allocation", "Allocation of compute", text, tuple(listed), (figure,))
+
+
+def _label(found: Allocation, several: bool) -> str:
+    """Return whose cost of training a line supposes, with the law where there are several."""
+    name = "all models" if found.cost.name == "all" else found.cost.name
+    return f"{found.law}, {name}" if several else name
 
 
 def _line(found: Allocation, label: str, attribute: str) -> draw.Line:
@@ -183,7 +202,7 @@ def panels_of(
     ]
 
 
-def frontier(found: Sequence[Frontier], titles: Mapping[str, str]) -> Section:
+def frontier(found: Sequence[Frontier], titles: Mapping[str, str], unit: str = "") -> Section:
     """Return the frontier of scores against every cost, and the smallest models not told from the best."""
     if not found:
         return Section("frontier", "Frontier")
@@ -192,12 +211,12 @@ def frontier(found: Sequence[Frontier], titles: Mapping[str, str]) -> Section:
         rows = sorted(answers.frontier_rows(each), key=lambda row: row["cost"])
         clouds = [
             _cloud("models", rows, ""),
-            _cloud("may be the best", [row for row in rows if row["contender"]], ""),
             _cloud("frontier", [row for row in rows if row["on_frontier"]], "hv"),
+            _cloud("may be the best", [row for row in rows if row["contender"]], ""),
         ]
-        panels.append((titles.get(each.cost_name, each.cost_name), clouds))
+        panels.append(draw.Cloud("", titles.get(each.cost_name, each.cost_name), clouds))
     listed = tuple((f"Frontier against {titles.get(e.cost_name, e.cost_name)}", answers.frontier(e)) for e in found)
-    figure = Figure("frontier", draw.clouds(panels, "score"), "Scores against costs")
+    figure = Figure("frontier", draw.clouds(panels, score_axis(unit)), "Scores against costs")
     words = tuple(map(answers.frontier_words, found))
     return Section("frontier", "Frontier: how small can a model be", words, listed, (figure,))
 

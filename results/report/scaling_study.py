@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.report.figures import COLOURS
-from results.report.scaling_figures import Dots
+from results.report.scaling_figures import Cloud, Dots
 
 REGIONS = ("V1", "V2", "V4", "IT", "Behavioral")
-NEURAL, BEHAVIOUR = COLOURS["V1"], COLOURS["IT"]
 _STRONG, _WEAK = "strong prior (convolutional)", "weak prior (ConvNeXt, ViT)"
 _FAMILIES = {"resnet": "ResNet", "efficientnet": "EfficientNet", "convnext": "ConvNeXt", "vit": "ViT"}
 _DATASETS = {
@@ -39,7 +37,7 @@ class Picture:
     ----------
     name : of its element in the page, e.g. "fig1".
     heading, caption : plain text.
-    panels : titles, and per panel the experiments with their labels and colours ("" for the next of the palette).
+    panels : titles, and per panel the experiments with their labels and colours ("" for that of the label).
     """
 
     name: str
@@ -53,7 +51,7 @@ PICTURES = (
         "fig1",
         "Figure 1: neural and behavioural alignment against compute",
         "Neural alignment is the mean of V1, V2, V4 and IT. Models trained from scratch on ImageNet and Ecoset.",
-        (("", (("compute_neuro", "neural", NEURAL), ("compute_behavior", "behaviour", BEHAVIOUR))),),
+        (("", (("compute_neuro", "neural", ""), ("compute_behavior", "behaviour", ""))),),
     ),
     Picture(
         "fig2-parameters",
@@ -66,7 +64,7 @@ PICTURES = (
         "Figure 2: neural and behavioural alignment by family of architectures",
         "",
         tuple(
-            (label, ((f"model_{name}_neuro", "neural", NEURAL), (f"model_{name}_behavior", "behaviour", BEHAVIOUR)))
+            (label, ((f"model_{name}_neuro", "neural", ""), (f"model_{name}_behavior", "behaviour", "")))
             for name, label in _FAMILIES.items()
         ),
     ),
@@ -90,8 +88,8 @@ PICTURES = (
             (
                 region.replace("Behavioral", "behaviour"),
                 (
-                    (f"region_{key}_group1", _STRONG, NEURAL),
-                    (f"region_{key}_group2", _WEAK, COLOURS["V4"]),
+                    (f"region_{key}_group1", _STRONG, ""),
+                    (f"region_{key}_group2", _WEAK, ""),
                 ),
             )
             for region, key in zip(REGIONS, ("v1", "v2", "v4", "it", "behavior"), strict=True)
@@ -101,20 +99,20 @@ PICTURES = (
         "fig5-means",
         "Figure 5: mean over the five benchmarks",
         "Its gain coefficient is the average line of the figure of gains.",
-        (("", (("region_avg_group1", _STRONG, NEURAL), ("region_avg_group2", _WEAK, COLOURS["V4"]))),),
+        (("", (("region_avg_group1", _STRONG, ""), ("region_avg_group2", _WEAK, ""))),),
     ),
     Picture(
         "appendix-simclr",
         "Appendix: self-supervised training (SimCLR)",
         "",
-        (("", (("simclr_neuro", "neural", NEURAL), ("simclr_behavior", "behaviour", BEHAVIOUR))),),
+        (("", (("simclr_neuro", "neural", ""), ("simclr_behavior", "behaviour", ""))),),
     ),
     Picture(
         "appendix-simclr-regions",
         "Appendix: self-supervised training (SimCLR), by region",
         "",
         tuple(
-            (label, ((f"simclr_{key}", "SimCLR", NEURAL),))
+            (label, ((f"simclr_{key}", "SimCLR", ""),))
             for key, label in (
                 ("v1", "V1"), ("v2", "V2"), ("v4", "V4"), ("it", "IT"), ("behavior", "behaviour"), ("avg", "mean"),
             )
@@ -146,11 +144,11 @@ def family_means(table: pd.DataFrame, resource: str) -> list[Dots]:
     return _means(from_scratch(table), "arch_family", resource)
 
 
-def along_training(table: pd.DataFrame) -> list[tuple[str, list[Dots]]]:
+def along_training(table: pd.DataFrame) -> list[Cloud]:
     """Return, per region, the mean score of families, and of self-supervised models, against samples seen so far."""
     kinds = table["arch_family"].where(~table["is_ssl"], "self-supervised")
     parts = _regions(table.assign(kind=kinds))
-    return [(f"samples seen ({name})", _means(part, "kind", "n_samples_seen")) for name, part in parts]
+    return [Cloud(name, "samples seen", _means(part, "kind", "n_samples_seen")) for name, part in parts]
 
 
 def _means(rows: pd.DataFrame, label: str, resource: str) -> list[Dots]:
@@ -164,14 +162,14 @@ def _means(rows: pd.DataFrame, label: str, resource: str) -> list[Dots]:
     return found
 
 
-def accuracy(table: pd.DataFrame) -> list[tuple[str, list[Dots]]]:
+def accuracy(table: pd.DataFrame) -> list[Cloud]:
     """Return, per region, validation accuracy against the score of models trained from scratch."""
     rows = from_scratch(table)
     rows = rows[np.isfinite(rows["acc"])]
-    return [(f"accuracy ({name})", [_dots("models", part, "acc")]) for name, part in _regions(rows)]
+    return [Cloud(name, "validation accuracy", [_dots("models", part, "acc")]) for name, part in _regions(rows)]
 
 
-def conditions(table: pd.DataFrame) -> list[tuple[str, list[Dots]]]:
+def conditions(table: pd.DataFrame) -> list[Cloud]:
     """Return, per region, parameters against score by how models were trained."""
     rows = table[table["dataset"].isin(("imagenet", "ecoset")) & (table["samples_per_class"] <= 0)]
     kinds: Mapping[str, Any] = {
@@ -181,23 +179,25 @@ def conditions(table: pd.DataFrame) -> list[tuple[str, list[Dots]]]:
         "untrained": table.loc[rows.index, "is_random"],
     }
     return [
-        (
-            f"parameters ({name})",
+        Cloud(
+            name,
+            "parameters",
             [_dots(kind, part[chosen.loc[part.index]], "n_params") for kind, chosen in kinds.items()],
         )
         for name, part in _regions(rows)
     ]
 
 
-def pairs(table: pd.DataFrame) -> list[tuple[str, str, list[Dots]]]:
-    """Return, for every two regions, (first, second, models by their scores in both)."""
+def pairs(table: pd.DataFrame) -> list[Cloud]:
+    """Return, for every two regions, models by their scores in both."""
     wide = from_scratch(table).pivot_table(index="model_id", columns="region", values="score")
     found = []
     for number, second in enumerate(REGIONS):
         for first in REGIONS[:number]:
             both = wide[[first, second]].dropna()
-            cloud = Dots("models", both[first].tolist(), both[second].tolist(), [str(name) for name in both.index])
-            found.append((first, second.replace("Behavioral", "behaviour"), [cloud]))
+            dots = Dots("models", both[first].tolist(), both[second].tolist(), [str(name) for name in both.index])
+            name = second.replace("Behavioral", "behaviour")
+            found.append(Cloud(f"{first} and {name}", f"score in {first}", [dots], f"score in {name}"))
     return found
 
 

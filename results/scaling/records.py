@@ -155,9 +155,9 @@ def to_csv(contents: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _percentiles(content: Mapping[str, Any], scale: str) -> Mapping[str, tuple[float, float]]:
+def _percentiles(content: Mapping[str, Any], scale: str) -> Mapping[str, Sequence[float]]:
     """Return plain percentiles by parameter of either scale; every plain one rises with its log one or is the same."""
-    found = content.get("percentiles", {})
+    found: Mapping[str, Sequence[float]] = content.get("percentiles", {})
     if scale == "log" or not found:
         return found
     form = get_form(content["form"])
