@@ -215,7 +215,8 @@ def list_experiments(study: given.Study = None, json: options.Json = None) -> No
         against = " and ".join(row["resources"])
         table.add_row(row["name"], row["title"], row["form"], against, "yes" if row["published"] else "")
     console.show(table)
-    console.note(f"{len(rows)} experiments. Fit one with `ventral scaling fit --experiment NAME`.")
+    named = "".join(f" --study {path}" for path in study or ())
+    console.note(f"{len(rows)} experiments. Fit one with `ventral scaling fit{named} --experiment NAME`.")
 
 
 app.command("allocate", epilog=ALLOCATE)(allocate)

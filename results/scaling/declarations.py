@@ -82,18 +82,44 @@ def declared(file: Path) -> dict[str, dict[str, Any]]:
     try:
         checked = _File.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
+        place, expected, got = in_words(error)
         raise InvalidOption(
-            str(file),
-            expected=f"{place} as it should be ({first['msg']})",
-            got=repr(first["input"])[:200],
+            f"{file}, {place}" if place else str(file),
+            expected=expected,
+            got=got,
             next_step="give it `study`, `experiments` and, if wanted, `templates`",
         ) from error
     return {
         name: {"study": checked.study, **_resolved(keys, checked.templates, f"{file}, {name}", ())}
         for name, keys in checked.experiments.items()
     }
+
+
+_KEYS, _LIST, _NUMBER = "keys with values, as in `key: value`", "a list, such as [V4]", "a number"
+_WANTED = {
+    "model_type": _KEYS,
+    "dict_type": _KEYS,
+    "tuple_type": _LIST,
+    "string_type": "text",
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "too_short": "at least one",
+    "missing": "this key",
+    "extra_forbidden": "a key that is known",
+}
+_SCALARS = ("bool", "int", "float", "str")
+
+
+def in_words(error: ValidationError) -> tuple[str, str, str]:
+    """Return where a file first breaks a rule, "" for the file itself, what was expected there and what it holds."""
+    first = error.errors()[0]
+    place, kind = list(map(str, first["loc"])), first["type"]
+    expected = _WANTED.get(kind, str(first["msg"]).removeprefix("Value error, "))
+    if place and place[-1] in _SCALARS:  # the first of the kinds that a value may have
+        del place[-1]
+        expected = "text, a number, true or false"
+    got = "nothing" if kind == "missing" or first["input"] is None else repr(first["input"])[:200]
+    return ".".join(place), expected, got
 
 
 @lru_cache(maxsize=64)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from model_zoo.errors import DuplicateName, InvalidOption, UnknownName
 from results.scaling.cells import listed
 from results.scaling.contracts import Points
-from results.scaling.declarations import declared, files
+from results.scaling.declarations import declared, files, in_words
 from results.scaling.forms import FORMS, get_form
 from results.scaling.published import Reference
 
@@ -267,12 +267,13 @@ def _load(file: Path) -> list[Experiment]:
         try:
             found.append(Experiment.model_validate({**keys, "name": name}))
         except ValidationError as error:
-            first = error.errors()[0]
+            place, expected, got = in_words(error)
+            known = [key for key in Experiment.model_fields if key != "name"]
             raise InvalidOption(
-                f"{file}, experiment {name!r}, {'.'.join(map(str, first['loc']))}",
-                expected=f"what the key asks for ({first['msg'].removeprefix('Value error, ')})",
-                got=repr(first["input"])[:200],
-                next_step=f"keys of an experiment: extends, {', '.join(Experiment.model_fields)}",
+                f"{file}, experiment {name!r}, {place}",
+                expected=expected,
+                got=got,
+                next_step=f"keys of an experiment: extends, {', '.join(known)}",
             ) from error
     return found
 
