@@ -16,6 +16,7 @@ from results.cli.scaling_show import show, write_table
 
 if TYPE_CHECKING:
     from results.scaling.allocation import Cost
+    from results.scaling.contracts import Form, Law
 
 ALLOCATE = console.examples(
     "ventral scaling allocate",
@@ -145,7 +146,10 @@ def predict(
     csv: given.CsvRows = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Say what score a model of given compute, or of given parameters and samples, should reach, with an interval."""
+    """Say what score a model of given compute, or of given parameters and samples, should reach, with an interval.
+
+    One resource takes a law of that resource; two of your own table take E + A N^-alpha + B D^-beta of these two.
+    """
     from results.report import scaling_answers as answers
     from results.scaling.prediction import predict as predicted
 
@@ -159,6 +163,8 @@ def predict(
             got="none of them",
             next_step="see `ventral scaling predict --help`",
         )
+    if len(resources) > 2:
+        raise running.bad("scaling predict", "one or two of --compute, --params, --samples", "three", "scaling predict")
     _check_positive("predict", list(resources.values()), "predict")
     names = experiment or ([] if scores or study else _defaults(tuple(resources)))
     x = "" if names or study else ",".join(resources)
@@ -178,11 +184,14 @@ def predict(
     laws = laws_of(source, by, draws, seed, quiet=quiet)
     found = [predicted(law, resources) for law in laws.values()]
     rows = answers.prediction_rows(found)
-    content = {"predictions": [asdict(each) for each in found]}
+    forms = [law.fit.form for law in laws.values()]
+    content = {"predictions": [{**asdict(each), "form": name} for each, name in zip(found, forms, strict=True)]}
     if write_table(content, rows, json=json, csv=csv, quiet=quiet, unit=source.unit, draws=draws, seed=seed):
         return
     show("Predicted scores", answers.predictions(found))
     if not quiet:
+        for fitted, variables, names in _alike(laws):
+            console.say(f"{', '.join(names)}: L = {fitted.formula} ({fitted.name}) of {' and '.join(variables)}.")
         console.say(answers.PREDICTION_WORDS)
 
 
@@ -220,6 +229,16 @@ def plan(
         show(f"What {plain(budget)} FLOPs buy, {each.expected.law}, cost of {cost.name}", answers.plan(each))
         if not quiet:
             console.say(answers.PREDICTION_WORDS)
+
+
+def _alike(laws: Mapping[str, Law]) -> list[tuple[Form, tuple[str, ...], list[str]]]:
+    """Return forms with their resources and the names of the laws that have them."""
+    from results.scaling.forms import get_form
+
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name, law in laws.items():
+        found.setdefault((law.fit.form, law.points.variables), []).append(name)
+    return [(get_form(form), variables, names) for (form, variables), names in found.items()]
 
 
 def _two_variable(

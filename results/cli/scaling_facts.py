@@ -30,8 +30,8 @@ def facts(
 ) -> None:
     """Write the table of facts that score files need: one row per model, parameters and FLOPs counted.
 
-    What was seen in training only you know: complete n_samples_seen or total_flops, then give the table to `ventral
-    scaling fit` beside the score files.
+    What was seen in training only you know: complete n_samples_seen or total_flops, one of them per model, then give
+    the table to `ventral scaling fit` beside the score files.
     """
     from results.scaling.score_files import is_score_file, models_of
     from results.scaling.tables import facts_template
@@ -51,7 +51,7 @@ def facts(
     records.write_atomically(file, facts_template(known))
     if not quiet:
         unknown = [model.label for model in models if "n_params" not in known[model.label]]
-        console.note(f"Wrote {file}. Complete n_samples_seen or total_flops.")
+        console.note(f"Wrote {file}. Complete n_samples_seen or total_flops, one of them per model.")
         if unknown:
             console.note(f"No model of the zoo, complete or empty n_params and flops too: {', '.join(unknown)}.")
 
@@ -65,7 +65,7 @@ def _known(models: Sequence[ScoredModel], progress: Any) -> dict[str, Mapping[st
         built = model.name, model.input_size
         if built not in counted:
             counted[built] = _counted(*built)
-        found[model.label] = counted[built]
+        found[model.label] = {"seed": model.seed, **counted[built]}
     progress("models", len(models), len(models))
     return found
 

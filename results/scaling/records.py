@@ -17,6 +17,8 @@ from results.scaling.forms import get_form
 from results.scaling.published import Reference
 
 LEVEL = 0.95
+# Points per parameter from which intervals of laws drawn by rows held planted laws as often as they say.
+FEWEST_PER_PARAMETER = 2
 
 
 def described(law: Law, *, level: float = LEVEL, published: Reference | None = None) -> dict[str, Any]:
@@ -97,7 +99,10 @@ def warnings(law: Law) -> list[str]:
     made, n_groups = law.bootstrap, len(set(law.points.groups))
     if made.n_failed:
         said.append(f"{made.n_failed} of {len(made.log)} bootstrap draws did not converge and are left out")
-    if made.by == "rows" and 0 < n_groups < len(law.points.names):
+    n_points, n_parameters = len(law.points.names), len(fit.log)
+    if made.by == "rows" and n_points < FEWEST_PER_PARAMETER * n_parameters:
+        said.append(f"{n_points} points for {n_parameters} parameters: intervals are too narrow to be trusted")
+    if made.by == "rows" and 0 < n_groups < n_points:
         said.append(
             "one group: rows were drawn as if its points stood alone, and intervals are too narrow"
             if n_groups == 1

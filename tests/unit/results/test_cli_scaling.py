@@ -254,6 +254,7 @@ def test_score_files_get_a_table_of_facts_and_laws_from_it(tmp_path: Path, make_
     assert result.exit_code == 0, result.output
     rows = list(csv.DictReader(facts.read_text().splitlines()))
     assert [row["model"] for row in rows] == [name, f"{name}@1", f"{name}=late.pt", "other"]
+    assert [row["seed"] for row in rows] == ["0", "1", "", ""]
     assert {row["n_params"] for row in rows} == {"1235496"}  # torchvision's own count
     assert {row["architecture"] for row in rows} == {"squeezenet1_1"}
     # torchvision counts 349 million products at 224 pixels; 112 pixels a side are about a quarter of them
@@ -299,7 +300,7 @@ REFUSED = [
     (("reproduce", "gokce2025"), "did you mean gokce2024"),
     (("reproduce", "gokce2024", "--figures", "none/here"), "expected a folder, or a new name in one"),
     (("fit", "-e", "compute_neuro", "--json", "laws.csv"), "expected a name that ends in .json"),
-    (("fit", "-e", "compute_neuro", "--report", "a.html", "--plot", "a.html"), ".png or .pdf or .svg"),
+    (("fit", "-e", "compute_neuro", "--report", "a.html", "--plot", "a.html"), "expected a file of its own"),
     (("report", "mine.csv", "--scores", "mine.csv"), "expected a name that ends in .html or .htm"),
 ]
 

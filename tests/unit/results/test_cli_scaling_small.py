@@ -184,3 +184,51 @@ def test_draws_are_none_or_enough_for_an_interval(table: Callable[..., Path]):
     none = ventral(*asked, 0)
     assert "95 %" not in none.output
     assert "95 %" in ventral(*asked, 20).output
+
+
+@pytest.mark.parametrize(
+    ("n_models", "form", "warned"), [(4, "power", True), (5, "power", True), (6, "power", False), (6, "m4", True)]
+)
+def test_too_few_points_for_an_interval_are_said(n_models: int, form: str, warned: bool, table: Callable[..., Path]):
+    mine = table({"a": spread(n_models)})
+    asked = ("fit", "--scores", mine, "--form", form, "--json", "-", "--draws")
+    (law,) = json.loads(ventral(*asked, 20).stdout)["laws"]
+    said = f"{n_models} points for {len(law['log'])} parameters: intervals are too narrow to be trusted"
+    assert (said in law["warnings"]) == warned
+    (law,) = json.loads(ventral(*asked, 0).stdout)["laws"]
+    assert said not in law["warnings"]
+
+
+def test_a_prediction_says_what_law_it_is_of(tmp_path: Path):
+    rng, mine = np.random.default_rng(5), tmp_path / "mine.csv"
+    rows = [
+        f"m{at},{c:.6e},{n:.6e},{0.5 - 0.2 * (c / 1e13) ** -0.3 - 0.2 * (n / 1e5) ** -0.3 + rng.normal(0, 0.002):.6f}\n"
+        for at, (c, n) in enumerate(10 ** rng.uniform((13, 5), (17, 8), (40, 2)))
+    ]
+    mine.write_text("model,compute,n_params,score\n" + "".join(rows))
+    asked = ("predict", "--scores", mine, "--compute", 1e15, "--draws", 0)
+    one, two = ventral(*asked), ventral(*asked, "--params", 1e6)
+    assert "all: L = E + A X^-alpha (power) of total_flops." in words(one)
+    assert "all: L = E + A N^-alpha + B D^-beta (two_variable) of total_flops and n_params." in words(two)
+    (found,) = json.loads(ventral(*asked, "--params", 1e6, "--json", "-").stdout)["predictions"]
+    assert found["form"] == "two_variable"
+    assert "expected one or two of --compute, --params, --samples" in refusal(*asked, "--params", 1e6, "--samples", 1e6)
+
+
+def test_the_list_of_ones_own_experiments_says_how_to_fit_them(tmp_path: Path):
+    study = tmp_path / "mine.yaml"
+    study.write_text("study: mine\nexperiments:\n  a: {x: {total_flops: 1.0e+13}}\n")
+    listed = ventral("list", "--study", study)
+    assert f"`ventral scaling fit --study {study} --experiment NAME`" in listed.stderr
+    assert "`ventral scaling fit --experiment NAME`" in ventral("list").stderr
+
+
+def test_samples_seen_are_asked_for_by_any_name(tmp_path: Path):
+    mine = tmp_path / "mine.csv"
+    scores = [0.5 - 0.3 * n**-0.5 for n in range(1, 9)]
+    mine.write_text("model,score,n_samples\n" + "".join(f"m{n},{s},{n}e6\n" for n, s in enumerate(scores, 1)))
+    asked = ("fit", "--scores", mine, "--draws", 0, "--json", "-", "--x")
+    laws = [json.loads(ventral(*asked, name).stdout)["laws"] for name in ("n_samples", "samples", "n_samples_seen")]
+    assert laws[0] == laws[1] == laws[2]
+    assert laws[0][0]["resources"][0]["name"] == "n_samples_seen"
+    assert "no column total_flops; choose among its columns: model, score, n_samples" in refusal(*asked, "compute")
