@@ -223,11 +223,11 @@ def frontier_words(found: Frontier) -> str:
 def _left_out(found: Frontier) -> str:
     """Return what the table of a frontier shows, in a sentence; models that can only be the smallest come first."""
     shown, on = len(_shown(found)), sum(found.on_frontier)
-    about = f"{on} on the frontier and {shown - on} more that may be the best"
+    about = f"{on} on the frontier" + (f" and {shown - on} more that may be the best" if shown > on else "")
     if shown <= _MOST:
         return f"The table shows all {about}, the smallest that may be first."
     return (
-        f"The table shows {_MOST} of {shown}, {about}: the smallest that may be, then those of the highest scores; "
+        f"The table shows {_MOST} of {about}: the smallest that may be, then those of the highest scores; "
         "`ventral scaling frontier` writes all with --csv and --json."
     )
 

@@ -24,7 +24,7 @@ NEUTRAL = "#56606B"
 NAMED: Mapping[str, str] = {
     **COLOURS,
     "ResNet": "#0072B2", "EfficientNet": "#D55E00", "ConvNeXt": "#009E73", "ViT": "#AA4499", "AlexNet": "#E69F00",
-    "CORnet-S": "#56B4E9", "self-supervised": "#882255", "SimCLR": "#882255", "neural": "#332288",
+    "CORnet-S": "#56B4E9", "self-supervised": "#882255", "SimCLR": "#882255", "neural": "#5A4FCF",
     "strong prior (convolutional)": "#8A5A00", "weak prior (ConvNeXt, ViT)": "#CC6677", "ImageNet": "#44AA99",
     "Ecoset": "#999933", "ImageNet21k-P": "#77BBDD", "iNaturalist": "#661100", "WebVision-P": "#B08040",
     "Places365": "#4466AA", "adversarial": "#EE6677", "untrained": "#B0B7BF", "trained on labels": NEUTRAL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,13 +51,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Dots:
-    """A cloud of models, e.g. those on the frontier; joined by no line, by a "linear" or by a stepped "hv" one."""
+    """A cloud of models, e.g. those on the frontier; joined by no line, by a "linear" or by a stepped "hv" one.
+
+    `ring` draws open circles around them, for models that other clouds show too.
+    """
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
     names: Sequence[str]
     line: str = ""
+    ring: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,13 @@ def _with_legend(figure: Any, height: int, *, titled: bool) -> Any:
     """Style the figure, its legend at the top, above the titles of panels; plotly makes room for all its rows."""
     styled(figure, height=height, legend=len({trace.name for trace in figure.data if trace.showlegend}) > 1)
     above = _TITLE if titled else 8
-    legend = {"y": 1 + above / (height - 140), "yanchor": "bottom", "x": 0, "font": {"size": 13}}
+    legend = {
+        "y": 1 + above / (height - 140),
+        "yanchor": "bottom",
+        "x": 0,
+        "font": {"size": 13},
+        "itemsizing": "constant",
+    }
     figure.update_yaxes(tickfont={"size": _TICKS}, title_font={"size": 13})
     figure.update_xaxes(tickfont={"size": _TICKS}, title_font={"size": 13})
     figure.for_each_xaxis(_even)
@@ -187,7 +197,30 @@ def dots(values: Sequence[Dot], title: str) -> Any:
         )
     )  # fmt: skip
     figure.update_yaxes(title=title, rangemode="tozero")
-    return styled(figure, height=400)
+    return _with_legend(figure, 360, titled=False)
+
+
+def errors(found: Mapping[str, Mapping[str, float]], y_title: str) -> Any:
+    """Return errors by form, {law: {form: error}}, a column per law; forms without an end as diamonds."""
+    from plotly import graph_objects as go
+
+    figure = go.Figure()
+    for number, form in enumerate(dict.fromkeys(form for each in found.values() for form in each)):
+        plain = form == "unbounded"
+        values = {law: each[form] for law, each in found.items() if form in each}
+        figure.add_trace(
+            go.Scatter(
+                x=list(values), y=list(values.values()), mode="markers", name=f"{form}, no end" if plain else form,
+                marker={
+                    "size": 13 if plain else 9, "symbol": "diamond" if plain else "circle",
+                    "color": INK if plain else PALETTE[number % len(PALETTE)],
+                },
+                hovertemplate=f"%{{x}}, {form}: %{{y:.3g}}<extra></extra>", showlegend=True,
+            )
+        )  # fmt: skip
+    ticks = [digit * 10.0**power for power in range(-6, 3) for digit in (1, 2, 5)]
+    figure.update_yaxes(title=y_title, type="log", tickvals=ticks, ticktext=[f"{value:g}" for value in ticks])
+    return _with_legend(figure, 380, titled=False).update_yaxes(tickfont={"size": _TICKS})
 
 
 def lines(panels: Sequence[tuple[str, Sequence[Line]]], x_title: str) -> Any:
@@ -212,8 +245,10 @@ def lines(panels: Sequence[tuple[str, Sequence[Line]]], x_title: str) -> Any:
                     hovertemplate=f"{line.label}<br>%{{x:.3g}}: %{{y:.3g}}<extra></extra>",
                 ), row=1, col=column,
             )  # fmt: skip
-    figure.update_xaxes(title=x_title, type="log", exponentformat="power")
-    figure.update_yaxes(type="log", exponentformat="power")
+        figure.update_xaxes(
+            title=x_title, **_log_axis([value for line in drawn for value in line.x]), row=1, col=column
+        )
+        figure.update_yaxes(**_log_axis([value for line in drawn for value in line.y]), row=1, col=column)
     return _with_legend(figure, 450, titled=True)
 
 
@@ -237,7 +272,11 @@ def clouds(panels: Sequence[Cloud], y_title: str, *, log_x: bool = True) -> Any:
                 go.Scatter(
                     x=cloud.x, y=cloud.y, mode="lines+markers" if cloud.line else "markers", text=cloud.names,
                     line={"color": colour, "shape": cloud.line or None, "width": 2}, name=cloud.label,
-                    marker={"color": colour, "size": 6, "opacity": 1 if cloud.line else 0.35},
+                    marker={
+                        "color": colour, "size": 12 if cloud.ring else 6,
+                        "symbol": "circle-open" if cloud.ring else "circle",
+                        "line": {"width": 2 if cloud.ring else 0}, "opacity": 1 if cloud.line or cloud.ring else 0.45,
+                    },
                     legendgroup=cloud.label, showlegend=cloud.label not in listed,
                     hovertemplate="%{text}<br>%{x:.3g}: %{y:.3f}<extra></extra>",
                 ), **place,

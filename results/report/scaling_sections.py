@@ -140,7 +140,7 @@ def graded(found: Sequence[Gain], ends: Sequence[Saturation], trend: Trend | Non
         ("Where each law ends", tables.ends(ends)),
     ]
     span = " to ".join(map(tables.plain, found[0].span))
-    text: tuple[str, ...] = (f"The span that all laws cover: {span}. {tables.COEFFICIENT}",)
+    text: tuple[str, ...] = (f"The span that all laws cover: {span}.",)
     if trend is not None:
         listed.append(("Gain of the same models in every region, each paired with itself", tables.trend(trend)))
         text = (*text, tables.TWO_GAINS, tables.trend_words(trend))
@@ -212,7 +212,7 @@ def frontier(found: Sequence[Frontier], titles: Mapping[str, str], unit: str = "
         clouds = [
             _cloud("models", rows, ""),
             _cloud("frontier", [row for row in rows if row["on_frontier"]], "hv"),
-            _cloud("may be the best", [row for row in rows if row["contender"]], ""),
+            _cloud("may be the best", [row for row in rows if row["contender"]], "", ring=True),
         ]
         panels.append(draw.Cloud("", titles.get(each.cost_name, each.cost_name), clouds))
     listed = tuple((f"Frontier against {titles.get(e.cost_name, e.cost_name)}", answers.frontier(e)) for e in found)
@@ -221,9 +221,9 @@ def frontier(found: Sequence[Frontier], titles: Mapping[str, str], unit: str = "
     return Section("frontier", "Frontier: how small can a model be", words, listed, (figure,))
 
 
-def _cloud(label: str, rows: Sequence[Mapping[str, Any]], line: str) -> draw.Dots:
+def _cloud(label: str, rows: Sequence[Mapping[str, Any]], line: str, *, ring: bool = False) -> draw.Dots:
     costs, scores, names = ([row[name] for row in rows] for name in ("cost", "score", "model"))
-    return draw.Dots(label, costs, scores, names, line)
+    return draw.Dots(label, costs, scores, names, line, ring)
 
 
 def forms(found: Mapping[str, Sequence[Comparison]], held_out: float) -> Section:
@@ -231,4 +231,9 @@ def forms(found: Mapping[str, Sequence[Comparison]], held_out: float) -> Section
     if not found:
         return Section("forms", "Forms")
     text = (answers.COMPARISON_WORDS.format(share=f"{100 * held_out:g} %"),)
-    return Section("forms", "Comparison of forms", text, (("", answers.comparison(found)),))
+    misses = {name: {e.fit.form: e.held_out_error for e in each} for name, each in found.items() if len(each) > 1}
+    drawn = Figure(
+        "held-out", draw.errors(misses, "held-out error, ln L"), "How far each form misses the largest models",
+        "Fitted to the smaller models; lower is better. Where the diamond lies above, an end is needed.",
+    )  # fmt: skip
+    return Section("forms", "Comparison of forms", text, (("", answers.comparison(found)),), (drawn,) if misses else ())

@@ -19,8 +19,17 @@ STUDY = {
     "fig1", "fig2-parameters", "fig2-families", "fig2-means", "fig3-datasets", "fig3-families",
     "fig4-allocation", "fig4-families", "fig5-regions", "fig5-means", "gain-coefficient", "gain-total",
     "allocation", "frontier", "appendix-simclr", "appendix-training", "appendix-simclr-regions",
-    "appendix-pretrained", "appendix-infimnist", "appendix-accuracy", "appendix-conditions", "appendix-pairs",
+    "held-out", "appendix-pretrained",
+    "appendix-infimnist", "appendix-accuracy", "appendix-conditions", "appendix-pairs",
 }  # fmt: skip
+# Titles of panels that lie under the legend of their figure.
+COVERED = """[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => {
+    const legend = plot.querySelector('.legend');
+    if (!legend) return [];
+    const box = legend.getBoundingClientRect();
+    return [...plot.querySelectorAll('.annotation')].filter(each => each.getBoundingClientRect().top < box.bottom - 1)
+        .map(each => `${plot.id}: the legend covers ${each.textContent}`);
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +67,12 @@ def shown(browser: Any, page: Path) -> tuple[dict[str, int], str, list[str]]:
         "Object.fromEntries([...document.querySelectorAll('.js-plotly-plot')]"
         ".map(each => [each.id, each.querySelectorAll('.scatterlayer .trace').length]))"
     )
-    return figures, tab.inner_text("main"), troubles
+    wide = tab.evaluate(
+        "[...document.querySelectorAll('table')].filter(each => each.scrollWidth > each.parentElement.clientWidth + 1)"
+        ".map(each => `a table of ${each.scrollWidth} px in a box of ${each.parentElement.clientWidth} px`)"
+    )
+    covered = tab.evaluate(COVERED)
+    return figures, tab.inner_text("main"), troubles + wide + covered
 
 
 @pytest.mark.mirror
@@ -85,6 +99,8 @@ def test_the_reproduced_study_shows_every_figure_and_its_findings(browser: Any, 
     ]
     assert gains == sorted(gains)
     assert len(gains) == 4
+    assert "X the resource over X0: total_flops / 1e+13" in text
+    assert "disagrees" in text.split("Behavioural alignment: ")[1].split("Score gained")[0]
 
 
 def test_a_page_of_ones_own_models_shows_every_figure(browser: Any, tmp_path: Path):

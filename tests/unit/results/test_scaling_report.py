@@ -12,14 +12,16 @@ import pytest
 
 from results.report import scaling_answers, scaling_figures, scaling_sections, scaling_study, scaling_tables
 from results.report.scaling import Figure, Section, Table, render
-from results.report.scaling_curves import Panel, Series, axis_title, curve_of, seen, span_of
+from results.report.scaling_curves import Panel, Series, axis_title, curve_of, score_axis, seen, span_of
 from results.report.scaling_image import FORMATS, image
 from results.scaling import records
 from results.scaling.allocation import Cost
 from results.scaling.contracts import Bootstrap, Fit, Law, Points
 from results.scaling.forms import get_form
 from results.scaling.frontier import frontier
-from results.scaling.published import Reference
+from results.scaling.published import UNITS, Reference
+from results.scaling.saturation import saturation
+from results.scaling.selection import compare_forms
 from results.scaling.studies import list_experiments
 
 LOG = {"e": np.log(0.5), "a": np.log(0.4), "alpha": 0.2}
@@ -249,5 +251,45 @@ def test_the_table_of_a_frontier_agrees_with_its_words(n_models: int, shown: int
     assert sum(row[column] == "yes" for row in table.rows) == sum(found.contender)
     assert f"{sum(found.contender)} may be the best" in words
     assert f"m{n_models - 1}" in {row[0] for row in table.rows}
-    assert (f"15 of {n_models}" in words) == (n_models > 15)
+    assert (f"15 of {n_models} on the frontier" in words) == (n_models > 15)
     assert (f"all {n_models} on the frontier" in words) == (n_models <= 15)
+
+
+def test_a_name_has_one_colour_in_every_figure_and_axes_their_unit(law: Law):
+    families = ("ViT", "ResNet")
+    drawn = scaling_figures.laws(
+        [Panel("", tuple(Series(law, name) for name in families))], score_axis(UNITS["legacy"])
+    )
+    dots = [scaling_figures.Dots(name, [1e5, 1e8], [0.1, 0.2], ["a", "b"], "linear") for name in reversed(families)]
+    means = scaling_figures.clouds([scaling_figures.Cloud("V1", "parameters", dots)], score_axis("as given"))
+    lines = scaling_figures.lines([("N", [scaling_figures.Line("ResNet", [1e5], [1], [1], [1])])], "compute")
+    for name in families:
+        (one,) = {trace.line.color for trace in drawn.data if trace.name == name and trace.line.dash == "solid"}
+        (same,) = (trace.line.color for trace in means.data if trace.name == name)
+        assert one == same
+    assert {trace.line.color for trace in lines.data if trace.name} == {one}
+    assert drawn.layout.yaxis.title.text == "score, (r / ceiling)\u00b2"
+    assert means.layout.yaxis.title.text == "score"
+    assert [note.text for note in means.layout.annotations] == ["V1"]
+
+
+def test_models_that_may_be_the_best_are_drawn_over_the_frontier():
+    found = frontier(
+        ["a", "b"], np.array([1.0, 9.0]), np.array([0.1, 0.5]), cost_name="n_params", errors=np.full(2, 0.01)
+    )
+    (figure,) = scaling_sections.frontier([found], {}).figures
+    assert [trace.name for trace in figure.drawn.data] == ["models", "frontier", "may be the best"]
+    assert figure.drawn.data[-1].marker.symbol == "circle-open"
+    assert list(figure.drawn.data[-1].text) == ["b"]
+
+
+def test_the_page_says_of_every_law_whether_it_ends_and_shows_by_how_much_forms_miss(law: Law):
+    compared = {"planted": compare_forms(law.points, forms=("power", "unbounded"))}
+    section = scaling_sections.findings([saturation(law)], {"planted": law}, compared)
+    assert section.text[1].startswith("planted: saturates at 0.5 [")
+    (figure,) = scaling_sections.forms(compared, 0.25).figures
+    missed = {trace.name: trace.y[0] for trace in figure.drawn.data}
+    assert missed["power"] < missed["unbounded, no end"]
+    assert f"misses the 10 largest models by {missed['unbounded, no end']:.3g} in ln L" in section.text[1]
+    (said,) = scaling_answers.comparison_words(compared)
+    assert said.startswith("planted: an end is seen: a law without an end misses")
