@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from results.report.scaling import Table
     from results.scaling.contracts import Law
 
+_FEW = 7  # laws whose ends are said in the terminal; of more the table says enough
 _LIBRARIES = ("numpy", "scipy", "pandas", "plotly")
 
 
@@ -116,6 +117,7 @@ def write_fits(
             console.say(
                 f"L = 1 - score, X the resource over X0. {_intervals(draws)} Unit of the scores: {source.unit}."
             )
+            _say_ends(laws)
             for warning, names in tables.warnings(contents):
                 console.say(f"{', '.join(names)}: {warning}.")
         if json is not None:
@@ -134,6 +136,17 @@ def write_fits(
 
         records.write_atomically(plot, image(panels_by_law(source, laws), plot.suffix[1:], source.unit))
     note_written((json, csv, report, plot), quiet=quiet)
+
+
+def _say_ends(laws: Mapping[str, Law]) -> None:
+    """Say where a few laws of one resource end, each within its own form."""
+    from results.scaling.saturation import saturation
+
+    ending = [law for law in laws.values() if law.points.x.shape[1] == 1 and "e" in law.fit.log]
+    if 0 < len(ending) <= _FEW:
+        for law in ending:
+            console.say(f"{law.name}: {saturation(law).words}.")
+        console.say("That is within the form; `ventral scaling compare` tests it on the largest models.")
 
 
 def _intervals(draws: int) -> str:
