@@ -85,7 +85,9 @@ def costs_of(rows: pd.DataFrame) -> dict[str, Cost]:
     sizes, samples, spent = (known[name].to_numpy(dtype=float) for name in TRAINING)
     found = {"all": product_cost(sizes, samples, spent)}
     if "arch_family" in known.columns:
-        found |= family_costs(sizes, samples, spent, [str(name) for name in known["arch_family"]])
+        family = known["arch_family"].notna().to_numpy()
+        named = [str(name) for name in known.loc[family, "arch_family"]]
+        found |= family_costs(sizes[family], samples[family], spent[family], named)
     return found
 
 
@@ -130,6 +132,18 @@ def models_of(source: Source, name: str) -> pd.DataFrame:
     from results.scaling.studies import rows_of
 
     return rows_of(source.experiments[name].model_copy(update={"split_by": ""}), source.table)
+
+
+def trained(source: Source, name: str, law: Law) -> pd.DataFrame | None:
+    """Return the facts about the models of a law of parameters and samples; None of other laws, or without compute."""
+    from results.scaling.studies import rows_of
+
+    if law.points.variables != TRAINING[:2]:
+        return None
+    rows = rows_of(source.experiments[name], source.table).drop_duplicates("model_id")
+    if not set(TRAINING) <= set(rows.columns) or rows.dropna(subset=list(TRAINING)).empty:
+        return None
+    return rows
 
 
 def comparisons(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from model_zoo.errors import InvalidOption
 from results.cli.scaling_analyses import (
     COSTS,
     Comparisons,
@@ -19,6 +20,7 @@ from results.cli.scaling_analyses import (
     graded,
     incomparable,
     models_of,
+    trained,
     trend_of,
 )
 from results.cli.scaling_input import Source
@@ -39,21 +41,32 @@ def page_of(source: Source, laws: Mapping[str, Law], *, draws: int, seed: int, p
     contents = described(source, laws)
     tested = trend_of(source.experiments[first], source.table, draws=draws, seed=seed)
     found = graded(list(laws.values()), tested)
-    rows = models_of(source, first)
     compared = comparisons(source.points, None, HELD_OUT, progress)
     shown = [
         sections.findings(found.ends, laws, compared),
         sections.data(source.unit, source.facts, list(laws.values())),
         sections.fits(contents),
-        sections.figures([("laws", "Laws", "", panels_by_law(source, laws))], unit=source.unit),
+        _if_possible(
+            "figures",
+            lambda: sections.figures([("laws", "Laws", "", panels_by_law(source, laws))], unit=source.unit),
+        ),
         sections.graded(found.gains, found.ends, found.trend, [each.name for each in found.gains]),
-        sections.allocation(allocations_of(source, laws)),
-        sections.frontier(frontiers(rows), COSTS, source.unit),
+        _if_possible("allocation", lambda: sections.allocation(allocations_of(source, laws))),
+        _if_possible("frontier", lambda: sections.frontier(frontiers(models_of(source, first)), COSTS, source.unit)),
         _forms(source, compared),
         sections.warnings(contents, [f"Left out: {name} {lack}." for name, lack in source.left_out.items()]),
     ]
     facts = f"{sum(len(points.names) for points in source.points.values())} points in {len(laws)} laws"
     return render(f"Scaling laws of {source.title}", facts, shown, provenance(source, draws=draws, seed=seed))
+
+
+def _if_possible(name: str, made: Callable[[], Section]) -> Section:
+    """Return a section; where the table that was fitted does not allow it, one that says why."""
+    try:
+        return made()
+    except InvalidOption as error:
+        words = f"Left out: expected {error.expected}, got {error.got}."
+        return Section(name, name.capitalize(), (words,))
 
 
 def _forms(source: Source, compared: Comparisons) -> Section:
@@ -64,7 +77,13 @@ def _forms(source: Source, compared: Comparisons) -> Section:
 
 
 def panels_by_law(source: Source, laws: Mapping[str, Law]) -> list[Panel]:
-    """Return the laws of one resource on shared axes, or one panel each where they are many; then those of two."""
+    """Return the laws of one resource on shared axes, or one panel each where they are many; then those of two.
+
+    Raises
+    ------
+    InvalidOption
+        There is none of either kind that can be drawn.
+    """
     published = {content["name"]: content.get("published") for content in described(source, laws)}
     drawn = [
         (name, _series(source, name, law, published[law.name]))
@@ -80,6 +99,13 @@ def panels_by_law(source: Source, laws: Mapping[str, Law]) -> list[Panel]:
         else:
             panels += [Panel(name, (series,)) for name, series in same]
     two = [Panel(name, (each,)) for name, law in laws.items() if (each := along_compute(source, name, law)) is not None]
+    if not panels and not two:
+        raise InvalidOption(
+            f"figure of {source.title}",
+            expected="laws of one resource, or of parameters and samples of models whose compute is known and differs",
+            got=" and ".join(next(iter(laws.values())).points.variables),
+            next_step="leave --plot out",
+        )
     return panels + two
 
 
@@ -90,8 +116,8 @@ def _series(source: Source, name: str, law: Law, published: Mapping[str, Any] | 
 
 def along_compute(source: Source, name: str, law: Law, label: str = "") -> Series | None:
     """Return a two-variable law along compute, at the best division of it; None where compute is not known."""
-    rows = models_of(source, name)
-    if law.fit.form != "two_variable" or "total_flops" not in rows.columns:
+    rows = trained(source, name, law)
+    if rows is None:
         return None
     compute = {str(model): float(spent) for model, spent in zip(rows["model_id"], rows["total_flops"], strict=True)}
     spent = np.array([compute.get(model, np.nan) for model in law.points.names])
@@ -99,15 +125,19 @@ def along_compute(source: Source, name: str, law: Law, label: str = "") -> Serie
         return None
     published = source.experiments[name].published
     known = None if published is None or source.own else published.log
-    return Series(law, label or name, "", known, spent, costs_of(rows)["all"])
+    try:
+        cost = costs_of(rows)["all"]
+    except InvalidOption:  # training takes the same compute for all, or less for larger models; the page says so
+        return None
+    return Series(law, label or name, "", known, spent, cost)
 
 
 def allocations_of(source: Source, laws: Mapping[str, Law]) -> tuple[Allocation, ...]:
     """Return how every two-variable law divides compute, one budget per decade, by the cost of all its models."""
     found: list[Allocation] = []
     for name, law in laws.items():
-        rows = models_of(source, name)
-        if law.fit.form == "two_variable" and "total_flops" in rows.columns:
+        rows = trained(source, name, law)
+        if rows is not None:
             costs = costs_of(rows)
             found += allocations({name: law}, costs, budgets_of(law, costs["all"]))
     return tuple(found)

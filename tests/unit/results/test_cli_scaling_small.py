@@ -232,3 +232,25 @@ def test_samples_seen_are_asked_for_by_any_name(tmp_path: Path):
     assert laws[0] == laws[1] == laws[2]
     assert laws[0][0]["resources"][0]["name"] == "n_samples_seen"
     assert "no column total_flops; choose among its columns: model, score, n_samples" in refusal(*asked, "compute")
+
+
+def test_sections_that_a_table_does_not_allow_say_why(tmp_path: Path):
+    """Models scored on different regions have laws per region and no mean; equal compute cannot be divided."""
+    mine, page = tmp_path / "mine.csv", tmp_path / "page.html"
+    cells = [(n, region) for n in range(8) for region in ("V4", "IT") if (n, region) != (7, "V4")]
+    rows = [f"m{n},{region},{0.5 - 0.3 * (n + 1) ** -0.5},{n + 1}e15\n" for n, region in cells]
+    mine.write_text("model,region,score,compute\n" + "".join(rows))
+    result = ventral("report", page, "--scores", mine, "--per", "region", "--draws", 0)
+    assert result.exit_code == 0, result.output
+    section = page.read_text().partition('<section id="frontier">')[2].partition("</section>")[0]
+    assert "Left out: expected scores of every model on the same region" in section
+    sizes = [10**5 * 2**n for n in range(9)]
+    rows = [f"m{n},{0.5 - 0.3 * (n / 1e5) ** -0.3},{n},{1e12 / n},1e15\n" for n in sizes]
+    mine.write_text("model,score,n_params,n_samples,compute\n" + "".join(rows))
+    result = ventral("report", page, "--scores", mine, "--x", "n_params,n_samples", "--draws", 0)
+    assert result.exit_code == 0, result.output
+    section = page.read_text().partition('<section id="allocation">')[2].partition("</section>")[0]
+    assert "Left out: expected models of two different sizes or amounts of data" in section
+    mine.write_text("model,score,n_params,compute\n" + "".join(f"m{n},{n / 20},{n},{n**2}\n" for n in range(1, 9)))
+    result = ventral("report", page, "--scores", mine, "--x", "compute,n_params", "--draws", 0)
+    assert result.exit_code == 0, result.output
