@@ -119,7 +119,7 @@ def write_fits(
             )
             _say_ends(laws)
             for warning, names in tables.warnings(contents):
-                console.say(f"{', '.join(names)}: {warning}.")
+                console.say(f"{tables.named(names, contents)}: {warning}.")
         if json is not None:
             records.write_atomically(json, text)
     if csv is not None:

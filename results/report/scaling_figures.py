@@ -201,18 +201,18 @@ def dots(values: Sequence[Dot], title: str) -> Any:
 
 
 def errors(found: Mapping[str, Mapping[str, float]], y_title: str) -> Any:
-    """Return errors by form, {law: {form: error}}, a column per law; forms without an end as diamonds."""
+    """Return errors by form, {law: {form: error}}, a column per law; the form without an end as open diamonds."""
     from plotly import graph_objects as go
 
     figure = go.Figure()
-    for number, form in enumerate(dict.fromkeys(form for each in found.values() for form in each)):
+    for number, form in enumerate(sorted({form for each in found.values() for form in each})):
         plain = form == "unbounded"
         values = {law: each[form] for law, each in found.items() if form in each}
         figure.add_trace(
             go.Scatter(
                 x=list(values), y=list(values.values()), mode="markers", name=f"{form}, no end" if plain else form,
                 marker={
-                    "size": 13 if plain else 9, "symbol": "diamond" if plain else "circle",
+                    "size": 17 if plain else 9, "symbol": "diamond-open" if plain else "circle", "line": {"width": 2 * plain},
                     "color": INK if plain else PALETTE[number % len(PALETTE)],
                 },
                 hovertemplate=f"%{{x}}, {form}: %{{y:.3g}}<extra></extra>", showlegend=True,

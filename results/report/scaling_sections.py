@@ -184,7 +184,7 @@ def _line(found: Allocation, label: str, attribute: str) -> draw.Line:
 
 def warnings(contents: Sequence[Mapping[str, Any]], more: Sequence[str] = ()) -> Section:
     """Return what a reader must know before trusting the laws: flat directions, failures, intervals too narrow."""
-    rows = [(text, str(len(laws)), ", ".join(laws)) for text, laws in tables.warnings(contents)]
+    rows = [(text, str(len(laws)), tables.named(laws, contents)) for text, laws in tables.warnings(contents)]
     text = tuple(more) if rows or more else ("None.",)
     listed = (("", Table(("warning", "laws", "which"), tuple(rows), ("laws",))),) if rows else ()
     return Section("warnings", "Warnings", text, listed)

@@ -89,6 +89,14 @@ def warnings(contents: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, tuple[st
     return tuple((text, tuple(names)) for text, names in sorted(laws.items(), key=rank))
 
 
+def named(laws: Sequence[str], contents: Sequence[Mapping[str, Any]]) -> str:
+    """Return which laws of all these are: their names, or those that are missing where most are."""
+    others = [content["name"] for content in contents if content["name"] not in laws]
+    if len(laws) < 3 or len(laws) <= 2 * len(others):
+        return ", ".join(laws)
+    return f"all but {', '.join(others)}" if others else "all"
+
+
 def log_parameters(contents: Sequence[Mapping[str, Any]]) -> Table:
     """Return one row per law: log parameters with intervals."""
     names = list(dict.fromkeys(name for content in contents for name in content["log"]))

@@ -236,7 +236,9 @@ def test_failures_come_first_and_what_is_said_of_many_is_said_once():
     contents = [{"name": name, "warnings": [often]} for name in "abc"]
     contents += [{"name": "d", "warnings": [often, lost]}, {"name": "e", "warnings": [often, failed]}]
     section = scaling_sections.warnings(contents)
-    assert section.tables[0][1].rows == ((failed, "1", "e"), (lost, "1", "d"), (often, "5", "a, b, c, d, e"))
+    assert section.tables[0][1].rows == ((failed, "1", "e"), (lost, "1", "d"), (often, "5", "all"))
+    assert scaling_tables.named("abcd", contents) == "all but e"
+    assert scaling_tables.named("ab", contents) == "a, b"
 
 
 @pytest.mark.parametrize(("n_models", "shown"), [(6, 6), (40, 15)])
