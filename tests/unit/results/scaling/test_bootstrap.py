@@ -183,3 +183,16 @@ def test_points_that_hold_no_law_are_refused():
         )
     with pytest.raises(InvalidOption, match=r"scores that differ between points, got 0\.5 for all 60"):
         law("planted", "power", replace(points, misalignment=np.full(60, 0.5)))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("n_points", "lowest", "highest"), [(4, 0.0, 0.9), (6, 0.9, 1.0)])
+def test_intervals_hold_a_planted_law_from_two_points_per_parameter_on(n_points: int, lowest: float, highest: float):
+    rng, x, held = np.random.default_rng(6), np.geomspace(1, 1e5, n_points)[:, None], 0
+    for seed in range(20):
+        misalignment = (0.5 + 0.5 * x[:, 0] ** -0.25) * np.exp(rng.normal(0, 0.03, n_points))
+        made = law("planted", "power", Points(x, misalignment, tuple(map(str, x))), n_draws=50, seed=seed)
+        assert made.bootstrap is not None
+        low, high = intervals(made.bootstrap, FORM)["e"]
+        held += low <= np.log(0.5) <= high
+    assert lowest <= held / 20 <= highest
