@@ -212,7 +212,8 @@ def errors(found: Mapping[str, Mapping[str, float]], y_title: str) -> Any:
             go.Scatter(
                 x=list(values), y=list(values.values()), mode="markers", name=f"{form}, no end" if plain else form,
                 marker={
-                    "size": 17 if plain else 9, "symbol": "diamond-open" if plain else "circle", "line": {"width": 2 * plain},
+                    "size": 17 if plain else 9, "symbol": "diamond-open" if plain else "circle",
+                    "line": {"width": 2 * plain},
                     "color": INK if plain else PALETTE[number % len(PALETTE)],
                 },
                 hovertemplate=f"%{{x}}, {form}: %{{y:.3g}}<extra></extra>", showlegend=True,
