@@ -14,11 +14,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from model_zoo.errors import DuplicateName, InvalidOption, UnknownName
-from results.scaling.cells import listed
 from results.scaling.contracts import Points
 from results.scaling.declarations import declared, files, in_words
 from results.scaling.forms import FORMS, get_form
 from results.scaling.published import Reference
+from results.scaling.refusals import TABLE, check_columns, check_complete, check_resources, header, refusal, refuse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,6 @@ FOLDER = Path(__file__).parent / "experiments"
 # X0 of the published study; what a user's table is fitted in, unless an experiment says otherwise.
 SCALES: Mapping[str, float] = {"total_flops": 1e13, "n_params": 1e5, "n_samples_seen": 1e4, "flops": 1e6}
 MODEL = ("model_id", "ckpt")  # what a point is; the second where a table follows models along their training
-TABLE = "table"  # name and study of what a table itself suggests
 
 Scalar = bool | int | float | str
 Filter = dict[str, tuple[Scalar, ...]]
@@ -102,7 +101,7 @@ class Experiment(BaseModel):
         if len(self.x) != wanted:
             plural = "s" * (wanted > 1)
             expected = f"{wanted} resource{plural} for the form {self.form!r}"
-            raise _error(self, expected, ", ".join(self.x), "correct `x` or `form`")
+            raise refusal(self, expected, ", ".join(self.x), "correct `x` or `form`")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -183,7 +182,7 @@ def of_table(table: pd.DataFrame, *, x: Sequence[str] = (), form: str = "power",
             "table",
             expected=f"resources among {', '.join(SCALES)} and columns that it has",
             got=f"no column {', '.join(lacking)}" if lacking else ", ".join(unknown) or "no resource",
-            next_step=f"choose among its columns: {_header(table)}",
+            next_step=f"choose among its columns: {header(table)}",
         )
     scales = {name: SCALES[name] for name in chosen}
     return Experiment(name=TABLE, study=TABLE, form=form, x=scales, split_by=split_by, drawn_together=tuple(together))
@@ -207,11 +206,11 @@ def rows_of(experiment: Experiment, table: pd.DataFrame) -> pd.DataFrame:
     InvalidOption
         A column is missing, no row is left, or models were not scored on the same regions and benchmarks.
     """
-    _check_columns(experiment, table)
+    check_columns(experiment, table)
     kept = _filtered(experiment, table)
     keys = [name for name in (*MODEL, experiment.split_by) if name in kept.columns]
     groups = kept.groupby(keys, sort=True, dropna=False)
-    _check_complete(experiment, kept, keys)
+    check_complete(experiment, kept, keys)
     varies = groups.nunique(dropna=False).max() > 1
     varies[["score", *[name for name in ("score_error",) if name in varies]]] = True
     rows = kept.drop_duplicates(keys).set_index(keys)[varies.index[~varies]]
@@ -237,28 +236,16 @@ def points_of(experiment: Experiment, table: pd.DataFrame) -> dict[str, Points]:
     rows = rows_of(experiment, table)
     varying = [name for name in (*experiment.x, *experiment.drawn_together) if name not in rows.columns]
     if varying:
-        raise _error(experiment, f"one {varying[0]} per model", "several", f"correct the column {varying[0]!r}")
+        raise refusal(experiment, f"one {varying[0]} per model", "several", f"correct the column {varying[0]!r}")
     for name in (*experiment.drawn_together, *filter(None, [experiment.split_by])):
         missing = rows[name].isna().to_numpy()
         hint = f"complete the column {name!r}, or leave these models out with `known` in a study file"
-        _refuse(experiment, rows, missing, f"{name} for every model", table, hint)
-    _check_resources(experiment, rows, table)
+        refuse(experiment, rows, missing, f"{name} for every model", table, hint)
+    check_resources(experiment, rows, table)
     if not experiment.split_by:
         return {"": _points(experiment, rows)}
     parts = rows.groupby(experiment.split_by, sort=True)
     return {str(value): _points(experiment, part) for value, part in parts}
-
-
-def _check_resources(experiment: Experiment, rows: pd.DataFrame, table: pd.DataFrame) -> None:
-    """Refuse models without a resource, or without misalignment."""
-    for name in experiment.x:
-        values = rows[name].to_numpy(dtype=float)
-        hint = f"complete them, or leave these models out: known: [{name}] in a study file"
-        bad = ~(np.isfinite(values) & (values > 0))
-        _refuse(experiment, rows, bad, f"{name} > 0 for every model", table, hint, values)
-    scores = rows["score"].to_numpy(dtype=float)
-    hint = "a ceiled score of 1 or more has no misalignment: fit raw scores, or leave these models out"
-    _refuse(experiment, rows, ~(scores < 1), "scores below 1", table, hint, scores)
 
 
 def _load(file: Path) -> list[Experiment]:
@@ -305,13 +292,13 @@ def _filtered(experiment: Experiment, table: pd.DataFrame) -> pd.DataFrame:
         if kept.empty and len(found):
             had = ", ".join(sorted(map(str, found[column].unique()))[:8])
             wanted = f"rows with {column} {' or '.join(map(str, values))}"
-            raise _error(experiment, wanted, had, "correct `where`, or pass the table that it is meant for")
+            raise refusal(experiment, wanted, had, "correct `where`, or pass the table that it is meant for")
     kept = kept.dropna(subset=list(experiment.known))
     if experiment.restrict is not None:
         among, to = experiment.restrict.among, experiment.restrict.to
         kept = kept[~_passes(kept, among) | _passes(kept, to)]
     if kept.empty:
-        raise _error(experiment, "rows that pass its filters", "none", "correct `known` or `restrict`")
+        raise refusal(experiment, "rows that pass its filters", "none", "correct `known` or `restrict`")
     return kept
 
 
@@ -320,64 +307,3 @@ def _passes(table: pd.DataFrame, wanted: Filter) -> Any:
     for column, values in wanted.items():
         passed &= table[column].isin(values).to_numpy()
     return passed
-
-
-def _check_columns(experiment: Experiment, table: pd.DataFrame) -> None:
-    lacking = [name for name in ("model_id", "score", *experiment.columns) if name not in table.columns]
-    if lacking:
-        wanted = f"a table with the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}"
-        raise _error(experiment, wanted, _header(table), "add it, or choose another experiment")
-
-
-def _check_complete(experiment: Experiment, rows: pd.DataFrame, keys: Sequence[str]) -> None:
-    """Refuse rows that are there twice, and means over different regions or benchmarks."""
-    parts = [name for name in ("region", "benchmark", "benchmark_name") if name in rows.columns]
-    twice = rows.duplicated([*keys, *parts])
-    if twice.any():
-        cell = " ".join(map(str, dict.fromkeys(rows.loc[twice, [*keys, *parts]].iloc[0])))
-        raise _error(
-            experiment, "one score per model and region", f"two of {cell}", "delete one, or filter with `where`"
-        )
-    if not parts:
-        return
-    n_scores = rows.groupby(list(keys), sort=False, dropna=False)["score"].transform("size")
-    cells = rows[parts].astype(str).agg(" ".join, axis=1)
-    split = rows[experiment.split_by] if experiment.split_by else np.zeros(len(rows))
-    n_cells = cells.groupby(np.asarray(split)).transform("nunique")
-    short = rows.loc[n_scores < n_cells, list(keys)]
-    if len(short):
-        first = short.index[0]
-        models = short["model_id"].unique()
-        raise _error(
-            experiment,
-            f"scores of every model on the same {' and '.join(parts)}, as means over different ones do not compare",
-            f"{n_scores[first]} of {n_cells[first]} for {models[0]} ({len(models)} models lack some)",
-            "score the models on all of them, or keep those that all have with `where`",
-        )
-
-
-def _refuse(
-    experiment: Experiment, rows: pd.DataFrame, bad: Any, rule: str, table: pd.DataFrame, hint: str,
-    values: Any = None,
-) -> None:  # fmt: skip
-    """Refuse the models that are marked bad, named with their values and where they are."""
-    if not bad.any():
-        return
-    places: Mapping[str, str] = table.attrs.get("places", {})
-    named = []
-    for at in np.flatnonzero(bad):
-        name = str(rows["model_id"].iloc[at])
-        value = "empty" if values is None or np.isnan(values[at]) else f"{values[at]:g}"
-        named.append(f"{name} ({places[name]}: {value})" if name in places else f"{name} ({value})")
-    raise _error(experiment, rule, listed(named), hint)
-
-
-def _header(table: pd.DataFrame) -> str:
-    """Return a table's columns as its file calls them."""
-    header: Mapping[str, str] = table.attrs.get("header", {})
-    return ", ".join(header.get(str(name), str(name)) for name in table.columns)
-
-
-def _error(experiment: Experiment, expected: str, got: str, next_step: str) -> InvalidOption:
-    where = "the table" if experiment.study == TABLE else f"experiment {experiment.name!r}"
-    return InvalidOption(where, expected=expected, got=got, next_step=next_step)
