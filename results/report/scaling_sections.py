@@ -234,7 +234,7 @@ def forms(found: Mapping[str, Sequence[Comparison]], held_out: float) -> Section
     misses = {name: {e.fit.form: e.held_out_error for e in each} for name, each in found.items() if len(each) > 1}
     drawn = Figure(
         "held-out", draw.errors(misses, "held-out error, ln L"), "How far each form misses the largest models",
-        "Fitted to the smaller models; lower is better. Where the diamond lies well above the others, extrapolation asks "
-        "for an end.",
+        "Fitted to the smaller models; lower is better. Where the diamond lies well above the others, extrapolation "
+        "asks for an end.",
     )  # fmt: skip
     return Section("forms", "Comparison of forms", text, (("", answers.comparison(found)),), (drawn,) if misses else ())
