@@ -99,7 +99,8 @@ def axis_title(series: Series) -> str:
 def score_axis(unit: str) -> str:
     """Return what the vertical axis shows, short, from the unit of the scores in words."""
     known = {"(r / ceiling)^2": "(r / ceiling)²", "r / ceiling": "r / ceiling", "r^2 / ceiling": "r² / ceiling"}
-    return next((f"score, {short}" for words, short in known.items() if unit.startswith(words)), "score")
+    behaviour = "; behaviour: i2n" if "behaviour" in unit else ""
+    return next((f"score, {short}{behaviour}" for words, short in known.items() if unit.startswith(words)), "score")
 
 
 def colour_of(label: str, number: int = 0) -> str:

@@ -271,7 +271,7 @@ def test_a_name_has_one_colour_in_every_figure_and_axes_their_unit(law: Law):
         (same,) = (trace.line.color for trace in means.data if trace.name == name)
         assert one == same
     assert {trace.line.color for trace in lines.data if trace.name} == {one}
-    assert drawn.layout.yaxis.title.text == "score, (r / ceiling)\u00b2"
+    assert drawn.layout.yaxis.title.text == "score, (r / ceiling)\u00b2; behaviour: i2n"
     assert means.layout.yaxis.title.text == "score"
     assert [note.text for note in means.layout.annotations] == ["V1"]
 
