@@ -208,6 +208,7 @@ def test_a_run_writes_the_same_numbers_everywhere_and_again(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("sent", "code", "word"), [("SIGINT", 130, "Interrupted"), ("SIGTERM", 143, "Terminated")])
 def test_a_run_that_is_told_to_end_leaves_nothing_half_written(tmp_path, sent, code, word):
     command = ["score", "torchvision/resnet18", "-b", "Simulated.V1", "--layers", "layer4"]

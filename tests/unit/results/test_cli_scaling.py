@@ -215,6 +215,7 @@ def test_files_hold_what_is_shown(families: Path, tmp_path: Path):
     assert '<section id="fits">' in (tmp_path / "again.html").read_text()
 
 
+@pytest.mark.once
 def test_ctrl_c_ends_the_workers_too_and_without_tracebacks(tmp_path: Path):
     rng = np.random.default_rng(4)
     rows = [(f"m{n}", f"f{n % 8}", n + 1.0, 0.5 - 0.4 * (n + 1.0) ** -0.3 + rng.normal(0, 0.01)) for n in range(800)]
