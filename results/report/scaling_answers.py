@@ -225,10 +225,10 @@ def _left_out(found: Frontier) -> str:
     shown, on = len(_shown(found)), sum(found.on_frontier)
     about = f"{on} on the frontier" + (f" and {shown - on} more that may be the best" if shown > on else "")
     if shown <= _MOST:
-        return f"The table shows all {about}, the smallest that may be first."
+        return f"The table shows all of them: {about}, the smallest that may be first."
     return (
-        f"The table shows {_MOST} of {about}: the smallest that may be, then those of the highest scores; "
-        "`ventral scaling frontier` writes all with --csv and --json."
+        f"There are {about}; the table shows {_MOST} of these, the smallest that may be and then those of the highest "
+        "scores, and `ventral scaling frontier` writes all with --csv and --json."
     )
 
 
