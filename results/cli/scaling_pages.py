@@ -24,7 +24,7 @@ from results.cli.scaling_analyses import (
     trend_of,
 )
 from results.cli.scaling_input import Source
-from results.cli.scaling_show import described, provenance
+from results.cli.scaling_show import described, provenance, published_of
 from results.report import scaling_sections as sections
 from results.report.scaling import Section, render
 from results.report.scaling_curves import Panel, Series
@@ -84,9 +84,8 @@ def panels_by_law(source: Source, laws: Mapping[str, Law]) -> list[Panel]:
     InvalidOption
         There is none of either kind that can be drawn.
     """
-    published = {content["name"]: content.get("published") for content in described(source, laws)}
     drawn = [
-        (name, _series(source, name, law, published[law.name]))
+        (name, Series(law, name, published=_published(source, name, law)))
         for name, law in laws.items()
         if law.points.x.shape[1] == 1
     ]
@@ -109,9 +108,9 @@ def panels_by_law(source: Source, laws: Mapping[str, Law]) -> list[Panel]:
     return panels + two
 
 
-def _series(source: Source, name: str, law: Law, published: Mapping[str, Any] | None) -> Series:
-    log = None if published is None else {key: triple["value"] for key, triple in published["log"].items()}
-    return Series(law, name, "", log)
+def _published(source: Source, name: str, law: Law) -> Mapping[str, float] | None:
+    known = published_of(source, name, law)
+    return None if known is None else known.log
 
 
 def along_compute(source: Source, name: str, law: Law, label: str = "") -> Series | None:
@@ -123,13 +122,11 @@ def along_compute(source: Source, name: str, law: Law, label: str = "") -> Serie
     spent = np.array([compute.get(model, np.nan) for model in law.points.names])
     if np.isnan(spent).any():
         return None
-    published = source.experiments[name].published
-    known = None if published is None or source.own else published.log
     try:
         cost = costs_of(rows)["all"]
     except InvalidOption:  # training takes the same compute for all, or less for larger models; the page says so
         return None
-    return Series(law, label or name, "", known, spent, cost)
+    return Series(law, label or name, "", _published(source, name, law), spent, cost)
 
 
 def allocations_of(source: Source, laws: Mapping[str, Law]) -> tuple[Allocation, ...]:

@@ -19,6 +19,7 @@ from results.scaling import records as scaling_records
 if TYPE_CHECKING:
     from results.report.scaling import Table
     from results.scaling.contracts import Law
+    from results.scaling.published import Reference
 
 _FEW = 7  # laws whose ends are said in the terminal; of more the table says enough
 _LIBRARIES = ("numpy", "scipy", "pandas", "plotly")
@@ -71,20 +72,16 @@ def _made(**facts: Any) -> dict[str, Any]:
 
 def described(source: Source, laws: Mapping[str, Law]) -> list[dict[str, Any]]:
     """Return what is known of every law, beside the published fit of the same points and form."""
-    contents = []
-    for name, law in laws.items():
-        experiment = source.experiments[name]
-        comparable = experiment.form == law.fit.form and source.unit == published_unit()
-        known = experiment.published if comparable and not source.own else None
-        contents.append(scaling_records.described(law, published=known))
-    return contents
+    return [scaling_records.described(law, published=published_of(source, name, law)) for name, law in laws.items()]
 
 
-def published_unit() -> str:
-    """Return the unit that published fits are in."""
+def published_of(source: Source, name: str, law: Law) -> Reference | None:
+    """Return the published fit of a law; None where there is none, or it is of another form, unit or table."""
     from results.scaling.published import UNITS
 
-    return UNITS["legacy"]
+    experiment = source.experiments[name]
+    comparable = experiment.form == law.fit.form and source.unit == UNITS["legacy"] and not source.own
+    return experiment.published if comparable else None
 
 
 def write_fits(

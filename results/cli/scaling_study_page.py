@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from results.cli.scaling_analyses import COSTS, Comparisons, comparisons, frontiers, graded, models_of, trend_of
 from results.cli.scaling_input import Source
 from results.cli.scaling_pages import HELD_OUT, allocations_of, along_compute
-from results.cli.scaling_show import published_unit
+from results.cli.scaling_show import published_of
 from results.report import scaling_figures as draw
 from results.report import scaling_sections as sections
 from results.report import scaling_study as study
@@ -71,8 +71,8 @@ def study_page(
 
 def panels_of_study(source: Source, laws: Mapping[str, Law]) -> list[tuple[str, list[Panel]]]:
     """Return the study's figures of laws by name: their panels, published fits dashed where the unit is the study's."""
-    known = {name: each.published.log for name, each in source.experiments.items() if each.published is not None}
-    published = known if source.unit == published_unit() else {}
+    known = {name: published_of(source, name, law) for name, law in laws.items()}
+    published = {name: each.log for name, each in known.items() if each is not None}
     found = [(each.name, sections.panels_of(each.panels, laws, published)) for each in study.PICTURES]
     both = along_compute(source, BOTH, laws[BOTH], "best division of compute")
     return [*found, ("fig4-allocation", [] if both is None else [Panel("", (both,))])]

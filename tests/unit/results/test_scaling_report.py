@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from results.cli.scaling_input import Choice, laws_of, source_of
+from results.cli.scaling_pages import along_compute
 from results.report import scaling_answers, scaling_figures, scaling_sections, scaling_study, scaling_tables
 from results.report.scaling import Figure, Section, Table, render
 from results.report.scaling_curves import Panel, Series, axis_title, curve_of, score_axis, seen, span_of
@@ -297,3 +300,13 @@ def test_the_page_says_of_every_law_whether_it_ends_and_shows_by_how_much_forms_
     assert f"misses the 10 largest models by {missed['unbounded, no end']:.3g} in ln L" in section.text[1]
     (said,) = scaling_answers.comparison_words(compared)
     assert said.startswith("planted: an end is seen: a law without an end misses")
+
+
+@pytest.mark.mirror
+def test_a_law_along_compute_stands_beside_what_was_published_only_in_its_unit(mirror: Path):
+    for unit, comparable in (("legacy", True), ("ratio", False)):
+        source = source_of(Choice.of(["compute_chinchilla"], unit=unit, mirror=mirror), "fit")
+        laws = laws_of(source, None, 0, 0, quiet=True)
+        series = along_compute(source, "compute_chinchilla", laws["compute_chinchilla"])
+        assert series is not None
+        assert (series.published is not None) == comparable
