@@ -70,6 +70,10 @@ def show(table: Table) -> None:
 
 def _fits(table: Table, console: Console) -> bool:
     """Return whether every word of a table stands unbroken at the console's width."""
+    from rich.measure import Measurement
+
+    if Measurement.get(console, console.options.update(max_width=_PIPED_WIDTH), table).maximum <= console.width:
+        return True  # nothing is even wrapped
     shown = "\n".join("".join(part.text for part in line) for line in console.render_lines(table))
     words = (word for cell in _cells(table) for word in cell.plain.split())
     return all(word in shown for word in words)
