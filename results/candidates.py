@@ -10,7 +10,7 @@ from typing import Any
 
 from alignment import Score
 from model_zoo.errors import InvalidOption
-from results.stored_scores import from_json, label_of
+from results.stored_scores import from_json, label_of, weights_of, with_seed
 
 _NEXT = "see `ventral compare --help`"
 _OTHER_FILES = (".csv", ".html")  # what `ventral score` writes beside .json
@@ -103,14 +103,10 @@ def _candidate(text: str, seed: int) -> Candidate:
         return Candidate(label=text, typed=text, model=name, seed=seed, weights=Path(value))
     name, at, number = text.rpartition("@")
     if not at:
-        return Candidate(label=_with_seed(text, seed), typed=text, model=text, seed=seed)
+        return Candidate(label=with_seed(text, seed), typed=text, model=text, seed=seed)
     if not number.isdecimal():
         raise InvalidOption(text, expected="a seed of at least 0 after @", got=repr(number), next_step=_NEXT)
-    return Candidate(label=_with_seed(name, int(number)), typed=text, model=name, seed=int(number))
-
-
-def _with_seed(name: str, seed: int) -> str:
-    return f"{name}@{seed}" if seed else name
+    return Candidate(label=with_seed(name, int(number)), typed=text, model=name, seed=int(number))
 
 
 def _from_file(typed: str, path: Path, label: str) -> Candidate:
@@ -122,7 +118,8 @@ def _from_file(typed: str, path: Path, label: str) -> Candidate:
         got = f"{len(names)}: {', '.join(names)}" if names else "no scores"
         raise InvalidOption(typed, expected="scores of one model", got=got, next_step="score models one by one")
     model = provenance.get("model", {})
-    source = str(model.get("weights", {}).get("source", ""))
-    origin = {"file": str(path), "date": provenance.get("date"), "identity": model.get("identity"), "weights": source}
-    label = label or label_of(names[0], provenance)
-    return Candidate(label=label, typed=typed, file=path, scores=scores, origin=origin)
+    made = {"identity": model.get("identity"), "weights": weights_of(provenance)}
+    origin = {"file": str(path), "date": provenance.get("date"), **made}
+    return Candidate(
+        label=label or label_of(names[0], provenance), typed=typed, file=path, scores=scores, origin=origin
+    )

@@ -211,11 +211,8 @@ def check_writable(path: Path, option: str) -> None:
     InvalidOption
         If `path` is a folder, its folder is missing or does not accept files, or it has the ending of other content.
     """
-    reason, expected, next_step = (
-        None,
-        "a file in an existing, writable folder",
-        "create the folder or name another file",
-    )
+    reason, expected = None, "a file in an existing, writable folder"
+    next_step = "create the folder or name another file"
     endings = _ENDINGS.get(Path(option).suffix or option, (path.suffix.lower(),))
     if path.is_dir():
         reason = "a folder"

@@ -60,11 +60,26 @@ def label_of(model: str, provenance: Mapping[str, Any]) -> str:
     model : its name.
     provenance : as `results.records.provenance` makes it; what it does not say is left out.
     """
-    source = str((provenance.get("model") or {}).get("weights", {}).get("source", ""))
-    seed = source.removeprefix("seed ")
-    if source.startswith("seed ") and seed.isdecimal():
-        return f"{model}@{seed}" if int(seed) else model
+    seed, source = seed_of(provenance), weights_of(provenance)
+    if seed is not None:
+        return with_seed(model, seed)
     return f"{model}={Path(source).name}" if "/" in source or "." in source else model
+
+
+def with_seed(model: str, seed: int) -> str:
+    """Return what untrained weights of a seed are called, NAME@SEED, of seed 0 just NAME."""
+    return f"{model}@{seed}" if seed else model
+
+
+def seed_of(provenance: Mapping[str, Any]) -> int | None:
+    """Return the seed of untrained weights; None of others, or where the provenance does not say."""
+    kind, _, seed = weights_of(provenance).partition(" ")
+    return int(seed) if kind == "seed" and seed.isdecimal() else None
+
+
+def weights_of(provenance: Mapping[str, Any]) -> str:
+    """Return where the weights came from, "seed 0" or a file; "" where the provenance does not say."""
+    return str((provenance.get("model") or {}).get("weights", {}).get("source", ""))
 
 
 class _Unexpected(Exception):

@@ -261,7 +261,7 @@ def comparison_rows(found: Mapping[str, Sequence[Comparison]]) -> list[dict[str,
             "akaike_weight": each.akaike_weight,
             "loss": each.fit.loss,
             "converged": each.fit.converged,
-            "final_score": _final(each),
+            "final_score": plain(each.final_score),
         }
         for name, forms in found.items()
         for each in forms
@@ -283,10 +283,6 @@ def comparison_words(found: Mapping[str, Sequence[Comparison]]) -> list[str]:
         heading = "an end is seen" if side > 0 else "no end can be seen"
         said.append(f"{name}: {heading}: {held_out_words(forms, law)}. {criterion_words(forms, ends=side > 0)}.")
     return said
-
-
-def _final(found: Comparison) -> str:
-    return plain(1.0 - found.fit.plain.get("E", 0.0))
 
 
 def _bounds(name: str, interval: Interval | None) -> Mapping[str, float | None]:

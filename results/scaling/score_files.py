@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo.errors import DataIntegrity, DataUnavailable, DuplicateName, InvalidOption
-from results.stored_scores import label_of
+from results.stored_scores import label_of, seed_of
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class ScoredModel:
     label : what its rows are called.
     name : the model's own, as for `model_zoo.load_model`; of models from elsewhere whatever they were called.
     input_size : (height, width) in pixels that its costs are counted for; None where the file does not say.
-    seed : of untrained weights; "" where the file does not say.
+    seed : of untrained weights; None where the file does not say.
     """
 
     label: str
     name: str
     input_size: tuple[int, int] | None
-    seed: str = ""
+    seed: int | None = None
 
 
 def is_score_file(path: Path) -> bool:
@@ -87,7 +87,7 @@ def models_of(paths: Sequence[Path]) -> list[ScoredModel]:
         content = _content(file)
         for name in _names(content, file):
             called = label or label_of(name, content["provenance"])
-            found.setdefault(called, ScoredModel(called, name, _input_size(content), _seed(content)))
+            found.setdefault(called, ScoredModel(called, name, _input_size(content), seed_of(content["provenance"])))
     return list(found.values())
 
 
@@ -143,12 +143,6 @@ def _names(content: dict[str, Any], file: Path) -> list[str]:
 def _input_size(content: dict[str, Any]) -> tuple[int, int] | None:
     size = (content["provenance"].get("model") or {}).get("preprocessing", {}).get("input_size")
     return (int(size[0]), int(size[1])) if size else None
-
-
-def _seed(content: dict[str, Any]) -> str:
-    source = str((content["provenance"].get("model") or {}).get("weights", {}).get("source", ""))
-    seed = source.removeprefix("seed ")
-    return seed if seed != source and seed.isdecimal() else ""
 
 
 def _parted(path: Path) -> tuple[Path, str]:

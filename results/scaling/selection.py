@@ -42,6 +42,11 @@ class Comparison:
     held_out_bias: float
     n_held_out: int
 
+    @property
+    def final_score(self) -> float:
+        """The score that the form approaches, 1 - E; 1 for a form without an end."""
+        return 1.0 - self.fit.plain.get("E", 0.0)
+
 
 def compare_forms(
     points: Points, forms: Sequence[str] = ONE_RESOURCE, *, held_out: float = HELD_OUT

@@ -192,8 +192,8 @@ def _completed(table: pd.DataFrame) -> pd.DataFrame:
     if not {"flops", "n_samples_seen"} <= set(table.columns):
         return table
     follows = TRAINING_PASSES * table["flops"] * table["n_samples_seen"]
-    stated = table["total_flops"] if "total_flops" in table.columns else follows
-    n_followed = int(follows.notna().sum() if stated is follows else (stated.isna() & follows.notna()).sum())
+    stated = table["total_flops"] if "total_flops" in table.columns else follows * float("nan")
+    n_followed = int((stated.isna() & follows.notna()).sum())
     if not n_followed:
         return table
     table = table.assign(total_flops=stated.fillna(follows))

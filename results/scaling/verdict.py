@@ -73,13 +73,8 @@ def held_out_words(forms: Sequence[Comparison], fitted: str) -> str:
 def criterion_words(forms: Sequence[Comparison], *, ends: bool) -> str:
     """Return which form AICc prefers, where that ends, and whether this agrees that there is an end."""
     best = min(forms, key=lambda each: each.aicc)
-    final = 1.0 - best.fit.plain.get("E", 0.0)
-    agrees = (final < 0.995) == ends
-    return f"AICc {'agrees' if agrees else 'disagrees'}: it {preferred(best)}"
-
-
-def preferred(best: Comparison) -> str:
-    """Return that AICc prefers a form and where that ends, in words."""
+    agrees = (best.final_score < 0.995) == ends
     return (
-        f"prefers {best.fit.form} (weight {best.akaike_weight:.2f}, final score {1 - best.fit.plain.get('E', 0):.4g})"
+        f"AICc {'agrees' if agrees else 'disagrees'}: it prefers {best.fit.form} (weight {best.akaike_weight:.2f}, "
+        f"final score {best.final_score:.4g})"
     )
