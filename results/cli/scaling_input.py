@@ -304,18 +304,33 @@ def laws_of(source: Source, by: str | None, draws: int, seed: int, *, quiet: boo
 
 @contextmanager
 def _workers(n_jobs: int) -> Iterator[Callable[..., Iterator[Law]]]:
-    """Give a `map` over processes, or the plain one where starting them would take longer than the work."""
+    """Give a `map` over processes, or the plain one where starting them would take longer than the work.
+
+    Not the `map` of the pool: interrupted, it cancels what waits, and Python before 3.12 fails with a traceback where
+    workers then end under cancelled futures.
+    """
     n_workers = min(machine.n_threads(), n_jobs // 4)
     if n_workers < 2:
         yield map
         return
-    unheard = signal.SIGINT, signal.SIG_IGN
-    with ProcessPoolExecutor(n_workers, get_context("spawn"), initializer=signal.signal, initargs=unheard) as pool:
+    with ProcessPoolExecutor(n_workers, get_context("spawn")) as pool:
+
+        def fitted(fit: Callable[[_Job], Law], jobs: Sequence[_Job]) -> Iterator[Law]:
+            heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # workers, started here, keep it so
+            try:
+                waiting = [pool.submit(fit, job) for job in jobs]
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+            return (each.result() for each in waiting)
+
         try:
-            yield pool.map
-        except KeyboardInterrupt:  # which the terminal tells every process; workers leave it to this one
-            for worker in active_children():
+            yield fitted
+        except KeyboardInterrupt:  # which a terminal tells every process; workers leave it to this one
+            workers = active_children()
+            for worker in workers:
                 worker.terminate()
+            for worker in workers:
+                worker.join()
             raise
         finally:
             pool.shutdown(cancel_futures=True)

@@ -216,9 +216,10 @@ def test_files_hold_what_is_shown(families: Path, tmp_path: Path):
 
 
 @pytest.mark.once
-def test_ctrl_c_ends_the_workers_too_and_without_tracebacks(tmp_path: Path):
+@pytest.mark.parametrize("after", [0, 3], ids=["while they start", "while they fit"])
+def test_ctrl_c_ends_the_workers_too_and_without_tracebacks(tmp_path: Path, after: float):
     rng = np.random.default_rng(4)
-    rows = [(f"m{n}", f"f{n % 8}", n + 1.0, 0.5 - 0.4 * (n + 1.0) ** -0.3 + rng.normal(0, 0.01)) for n in range(800)]
+    rows = [(f"m{n}", f"f{n % 20}", n + 1.0, 0.5 - 0.4 * (n + 1.0) ** -0.3 + rng.normal(0, 0.01)) for n in range(2000)]
     table = write(tmp_path / "mine.csv", ("model", "family", "n_params", "score"), rows)
     asked = ["scaling", "fit", "--scores", table, "--per", "family", "--form", "m4", "--draws", "3000", "-q"]
     started = subprocess.Popen(
@@ -229,10 +230,13 @@ def test_ctrl_c_ends_the_workers_too_and_without_tracebacks(tmp_path: Path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     command = psutil.Process(started.pid)
-    while started.poll() is None and not command.children():
-        time.sleep(0.05)
-    time.sleep(3)
+    while started.poll() is None and len(command.children()) < 3:  # with the one that tracks what they share
+        time.sleep(0.01)
+    time.sleep(after)
     workers = command.children(recursive=True)
+    for worker in workers:
+        worker.send_signal(signal.SIGINT)
+    assert psutil.wait_procs(workers, timeout=1)[0] == []  # they leave it to the command
     os.killpg(started.pid, signal.SIGINT)
     _, told = started.communicate(timeout=60)
     assert started.returncode == 130, told
