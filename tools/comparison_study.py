@@ -180,6 +180,7 @@ def summary(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def study(folder: Path) -> dict[str, Any]:
     """Return all numbers of the page."""
+    folder.mkdir(parents=True, exist_ok=True)
     designs = {name: replace(Design(), **change) for name, change in DESIGNS.items()}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         null = {

@@ -204,6 +204,7 @@ def test_every_recording_at_hand(card):
         audit(card, load(card))
 
 
+@pytest.mark.once
 def test_bundled_data_are_the_same_in_another_process():
     code = "import hashlib, json\nfrom benchmarks import list_benchmarks\nfrom benchmarks.fetch import locate\n"
     code += inspect.getsource(digests) + "\nprint(json.dumps(digests()))"

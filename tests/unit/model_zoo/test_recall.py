@@ -73,6 +73,7 @@ def test_a_recalled_model_has_no_other_attributes():
         recall_model(NAME).modules  # noqa: B018
 
 
+@pytest.mark.once
 def test_recalling_imports_nothing_that_builds_models():
     code = f"""
 import sys

@@ -43,6 +43,7 @@ def test_random_state_returns_after_an_error():
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+@pytest.mark.once
 def test_identity_is_the_same_in_another_process():
     code = f"from model_zoo import load_model; print(load_model({NAME!r}).identity)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

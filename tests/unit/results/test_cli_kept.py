@@ -33,6 +33,7 @@ def options(tmp_path: Path) -> list[str]:
     return [*named, "--input-size", "64", "--csv", str(tmp_path / "table.csv")]
 
 
+@pytest.mark.once
 def test_kept_scores_are_shown_without_importing_torch(options: list[str], tmp_path: Path):
     compare = ["compare", MODEL, f"{MODEL}@1", *options]
     first, imported = ventral(*compare)
