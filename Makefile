@@ -67,6 +67,8 @@ constraints: $(READY)  ## resolve the newest versions that setup.cfg allows, and
 		mv $$file.new $$file; \
 	done
 
+# Libraries are compiled at once: where Python may not write (containers set PYTHONDONTWRITEBYTECODE) every command would
+# compile torch anew, five seconds each time.
 # The file `ready` is written last. An environment without it was interrupted: it is made again from nothing.
 $(READY): setup.cfg pyproject.toml constraints.txt
 	@[ -n "$(PYTHON)" ] && "$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null || { \
@@ -76,12 +78,12 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	@[ -e $@ ] || "$(PYTHON)" -m venv --clear .venv
 	@rm -f $@
 	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[all]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[all]'
 	@touch $@
 
 $(READY_CURRENT): $(READY) constraints-current.txt
 	@echo "Installing Ventral with today's libraries into .venv-current ..."
 	@[ -e $@ ] || $(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-current
 	@rm -f $@
-	$(BIN)/uv pip install --quiet --python .venv-current/bin/python -c constraints-current.txt -e '.[dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python .venv-current/bin/python -c constraints-current.txt -e '.[dev]'
 	@touch $@
