@@ -21,12 +21,13 @@ DOCUMENT = HERE.parents[1] / "docs" / "performance.md"
 
 
 @pytest.fixture(scope="session")
-def measure(mirror: Path) -> Callable[[str, Path], dict[str, Any]]:
+def measure(mirror: Path) -> Callable[..., dict[str, Any]]:
     """Return a function that runs one measurement of measure.py in its own process and returns what it printed."""
 
-    def run(name: str, work: Path) -> dict[str, Any]:
+    def run(name: str, work: Path, **environment: str) -> dict[str, Any]:
         command = [sys.executable, str(HERE / "measure.py"), name, "--mirror", str(mirror), "--work", str(work)]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+        environment = {**os.environ, "PYTHONWARNINGS": "ignore", **environment}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr[-4000:]
         return json.loads(done.stdout.splitlines()[-1])
 

@@ -260,11 +260,12 @@ def _bare_forward(mirror: Path, memory_format: Any, *, whole: bool = False) -> R
     trunk = torch.nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3).eval()
     trunk = (net if whole else trunk).to(memory_format=memory_format)
     with torch.no_grad():
-        started = time.perf_counter()
+        faults, started = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
         for batch in images.split(64):
             trunk(batch)
         seconds = time.perf_counter() - started
-    return {"seconds": seconds}
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+    return {"seconds": seconds, "page_faults": faults}
 
 
 def vgg16(mirror: Path, work: Path) -> Result:

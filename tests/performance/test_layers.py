@@ -26,9 +26,10 @@ def extrapolate(rows: list[dict[str, Any]], metric: str, widths: np.ndarray) -> 
 def values(measure, write_section, tmp_path_factory) -> dict[str, Any]:
     """Every measurement, and what follows from them."""
     work = tmp_path_factory.mktemp("layers")
-    bare, runs = [], []
+    bare, clearing, runs = [], [], []
     for _ in range(REPEATED):
-        bare.append(measure("bare-forward-whole", work)["seconds"])
+        bare.append(measure("bare-forward-whole", work))
+        clearing.append(measure("bare-forward-whole", work, PYTHONPYCACHEPREFIX=str(work / "nothing compiled")))
         runs.append(measure("ventral-all-layers", work))
     stem = measure("ventral-all-layers-and-stem", work)
     rows = measure("brainscore-per-layer", work)["rows"]
@@ -41,6 +42,7 @@ def values(measure, write_section, tmp_path_factory) -> dict[str, Any]:
     wider = sum(seconds[wide].sum() for seconds in per_metric.values())
     measured = sum(row["activations"] + sum(row[metric] for metric in METRICS) for row in rows)
     done = run["stages"]
+    forward = float(np.median([each["seconds"] for each in bare]))
     found = {
         "repeats": REPEATED,
         "layers": LAYERS,
@@ -48,7 +50,10 @@ def values(measure, write_section, tmp_path_factory) -> dict[str, Any]:
         "n_layers": len(widths),
         "n_features": float(widths.sum()),
         "n_scores": len(run["scores"]),
-        "bare": float(np.median(bare)),
+        "bare": forward,
+        "bare_faults": float(np.median([each["page_faults"] for each in bare])),
+        "clearing": float(np.median([each["seconds"] for each in clearing])),
+        "clearing_faults": float(np.median([each["page_faults"] for each in clearing])),
         "run": run["seconds"],
         "stem": stem["seconds"],
         "stem_layers": len(stem["layers"]),
@@ -63,7 +68,7 @@ def values(measure, write_section, tmp_path_factory) -> dict[str, Any]:
         "total_activations": activations,
         "totals": {metric: float(seconds.sum()) for metric, seconds in per_metric.items()},
         "total": total,
-        "over_forward": run["seconds"] / float(np.median(bare)),
+        "over_forward": run["seconds"] / forward,
         "ratio": total / run["seconds"],
         "ratio_measured": measured / (run["seconds"] * len(rows) / len(widths)),
         "ratio_narrow": (total - wider) / run["seconds"],
