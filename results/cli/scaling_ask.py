@@ -154,18 +154,7 @@ def predict(
     from results.scaling.prediction import predict as predicted
 
     running.check_outputs({"--json": json, "--csv": csv}, scores, study)
-    asked = {"total_flops": compute, "n_params": params, "n_samples_seen": samples}
-    resources = {name: value for name, value in asked.items() if value is not None}
-    if not resources:
-        raise InvalidOption(
-            "scaling predict",
-            expected="--compute, --params or --samples, or the latter two",
-            got="none of them",
-            next_step="see `ventral scaling predict --help`",
-        )
-    if len(resources) > 2:
-        raise running.bad("scaling predict", "one or two of --compute, --params, --samples", "three", "scaling predict")
-    _check_positive("predict", list(resources.values()), "predict")
+    resources = _resources(compute, params, samples)
     names = experiment or ([] if scores or study else _defaults(tuple(resources)))
     x = "" if names or study else ",".join(resources)
     choice = Choice.of(
@@ -193,6 +182,23 @@ def predict(
         for fitted, variables, names in _alike(laws):
             console.say(f"{', '.join(names)}: L = {fitted.formula} ({fitted.name}) of {' and '.join(variables)}.")
         console.say(answers.PREDICTION_WORDS)
+
+
+def _resources(compute: float | None, params: float | None, samples: float | None) -> dict[str, float]:
+    """Return by column what is said of a model; one or two of the three."""
+    asked = {"total_flops": compute, "n_params": params, "n_samples_seen": samples}
+    resources = {name: value for name, value in asked.items() if value is not None}
+    if not resources:
+        raise InvalidOption(
+            "scaling predict",
+            expected="--compute, --params or --samples, or the latter two",
+            got="none of them",
+            next_step="see `ventral scaling predict --help`",
+        )
+    if len(resources) > 2:
+        raise running.bad("scaling predict", "one or two of --compute, --params, --samples", "three", "scaling predict")
+    _check_positive("predict", list(resources.values()), "predict")
+    return resources
 
 
 def plan(
