@@ -26,10 +26,11 @@ def extrapolate(rows: list[dict[str, Any]], metric: str, widths: np.ndarray) -> 
 def values(measure, write_section, tmp_path_factory) -> dict[str, Any]:
     """Every measurement, and what follows from them."""
     work = tmp_path_factory.mktemp("layers")
+    uncompiled = {"PYTHONPYCACHEPREFIX": str(work / "empty"), "PYTHONDONTWRITEBYTECODE": "1"}  # and it stays empty
     bare, clearing, runs = [], [], []
     for _ in range(REPEATED):
         bare.append(measure("bare-forward-whole", work))
-        clearing.append(measure("bare-forward-whole", work, PYTHONPYCACHEPREFIX=str(work / "nothing compiled")))
+        clearing.append(measure("bare-forward-whole", work, **uncompiled))
         runs.append(measure("ventral-all-layers", work))
     stem = measure("ventral-all-layers-and-stem", work)
     rows = measure("brainscore-per-layer", work)["rows"]
