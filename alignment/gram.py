@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from alignment.contracts import Array, Floats, Indices
 from alignment.linear_maps import System, centre_features, centre_gram, ridge_precision
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 _TILE = 2048  # rows of K that are multiplied and summed at a time
 _LOWEST, _HIGHEST = 1e-10, 1e15  # largest deviation in a block, beyond which float32 squares are out of range
-_REVISION = "gram-4"  # raise when the same inputs would give another K
+_REVISION = "gram-5"  # raise when the same inputs would give another K
 
 
 @dataclass(frozen=True)
@@ -125,43 +128,75 @@ class _GramReduction:
 class HostSums:
     """K from blocks of features, multiplied on the CPU.
 
-    The products of float32 features are taken in float32 about the block's mean stimulus, where they keep their
+    The two halves of a block are multiplied side by side, each by half of the processors: fewer of them wait than where
+    all share one product. Where the halves part does not depend on the number of processors.
+
+    Parameters
+    ----------
+    n_stimuli : int
+    """
+
+    def __init__(self, n_stimuli: int) -> None:
+        self._first, self._second = _HalfSums(n_stimuli), _HalfSums(n_stimuli)
+        threads = max((library.num_threads for library in _blas().lib_controllers), default=1)
+        self._threads_each = max(1, threads // 2)
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="gram") if threads > 1 else None
+
+    def add(self, block: Floats) -> Array:
+        """Add the products of a block of shape (n_stimuli, n_columns); return the sums of its rows, (n_stimuli,)."""
+        middle = (block.shape[1] + 1) // 2
+        if self._beside is None:
+            return self._first.add(block[:, :middle]) + self._second.add(block[:, middle:])
+        with _blas().limit(limits=self._threads_each):
+            second = self._beside.submit(self._second.add, block[:, middle:])
+            return self._first.add(block[:, :middle]) + second.result()
+
+    def matrix(self) -> Array:
+        """Return K, (n_stimuli, n_stimuli); nothing can be added afterwards."""
+        if self._beside is not None:
+            self._beside.shutdown()
+        self._first.triangle += self._second.triangle
+        return _complete(self._first.triangle, self._first.edges + self._second.edges)
+
+
+class _HalfSums:
+    """The sums over one half of every block.
+
+    The products of float32 features are taken in float32 about the half's mean stimulus, where they keep their
     precision; what the mean contributes is added in float64. Values whose squares leave the range of float32 are
     multiplied in float64. Only the upper triangle is multiplied.
     """
 
     def __init__(self, n_stimuli: int) -> None:
-        self._triangle = np.zeros((n_stimuli, n_stimuli))
-        self._edges = np.zeros(n_stimuli)  # e, of which e_i + e_j belongs to every entry
+        self.triangle = np.zeros((n_stimuli, n_stimuli))
+        self.edges = np.zeros(n_stimuli)  # e, of which e_i + e_j belongs to every entry
         self._last: Floats | None = None
 
-    def add(self, block: Floats) -> Array:
-        """Add the products of a block of shape (n_stimuli, n_columns); return the sums of its rows, (n_stimuli,)."""
-        n_stimuli = len(block)
-        mean = np.full(n_stimuli, 1 / n_stimuli, block.dtype) @ block  # (n_columns,); any other shift would be as exact
-        centred = np.subtract(block, mean, out=self._room(block))
+    def add(self, half: Floats) -> Array:
+        """Add the products of a half, (n_stimuli, n_columns); return the sums of its rows, (n_stimuli,)."""
+        n_stimuli, n_columns = half.shape
+        if not n_columns:
+            return np.zeros(n_stimuli)
+        mean = np.full(n_stimuli, 1 / n_stimuli, half.dtype) @ half  # (n_columns,); any other shift would be as exact
+        centred = np.subtract(half, mean, out=self._room(half))
         peak = max(float(centred.max()), -float(centred.min()))
         if not _LOWEST < peak < _HIGHEST:
-            mean = block.mean(axis=0, dtype=np.float64)
-            centred = block - mean
+            mean = half.mean(axis=0, dtype=np.float64)
+            centred = half - mean
         for start in range(0, n_stimuli, _TILE):
             stop = start + _TILE
             rows = centred[start:stop]
-            self._triangle[start:stop, start:stop] += rows @ rows.T  # NumPy multiplies only one half of it
-            self._triangle[start:stop, stop:] += rows @ centred[stop:].T
+            self.triangle[start:stop, start:stop] += rows @ rows.T  # NumPy multiplies only one half of it
+            self.triangle[start:stop, stop:] += rows @ centred[stop:].T
         along = centred @ np.stack([mean, np.ones_like(mean)], axis=1)  # (n_stimuli, 2)
         exact = mean.astype(np.float64)
-        self._edges += along[:, 0] + float(exact @ exact) / 2
+        self.edges += along[:, 0] + float(exact @ exact) / 2
         return np.asarray(along[:, 1] + exact.sum())
 
-    def matrix(self) -> Array:
-        """Return K, (n_stimuli, n_stimuli); nothing can be added afterwards."""
-        return _complete(self._triangle, self._edges)
-
-    def _room(self, block: Floats) -> Floats:
-        """Return an array like `block` to write to, the same one for all blocks of a width."""
-        if self._last is None or self._last.shape != block.shape or self._last.dtype != block.dtype:
-            self._last = np.empty(block.shape, block.dtype)
+    def _room(self, half: Floats) -> Floats:
+        """Return an array like `half` to write to, the same one for all halves of a width."""
+        if self._last is None or self._last.shape != half.shape or self._last.dtype != half.dtype:
+            self._last = np.empty(half.shape, half.dtype)
         return self._last
 
 
@@ -214,6 +249,11 @@ class DeviceSums:
         return _complete(self._triangle.cpu().numpy(), self._edges.cpu().numpy())
 
 
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
 @contextlib.contextmanager
 def _without_tf32() -> Iterator[None]:
     import torch
@@ -247,8 +287,8 @@ def _restore(stimulus_ids: tuple[str, ...], arrays: Arrays) -> Gram:
 
 
 def _working_bytes(n_stimuli: int) -> int:
-    """K, a row of tiles twice and one block in float64."""
-    return 8 * n_stimuli * (n_stimuli + 2 * _TILE + 2 * BLOCK)
+    """K twice, rows of tiles twice and one block in float64."""
+    return 8 * n_stimuli * (2 * n_stimuli + 4 * _TILE + 2 * BLOCK)
 
 
 GRAM = Reducer(_REVISION, _GramReduction, _restore, _working_bytes)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alignment.contracts import Floats
-from alignment.spill import Spill, plan_passes
+from alignment.spill import Arena, Spill, plan_passes
 from model_zoo import cache
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
 from model_zoo.errors import DataIntegrity, ResourceError
@@ -21,7 +21,7 @@ from model_zoo.machine import disk_free_bytes, home, memory_available_bytes
 from model_zoo.scratch import folder as scratch_folder
 
 if TYPE_CHECKING:
-    from model_zoo.extraction import Progress
+    from model_zoo.extraction import Progress, Start
 
 _DEFAULT_MEMORY = 4 * 10**9  # beyond this features go to disk, which costs little
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -161,47 +161,85 @@ def _compute(
     resources: Resources,
     progress: Progress | None,
 ) -> None:
-    from model_zoo.extraction import extract, flattened
+    from model_zoo.extraction import Start
+    from model_zoo.resumption import Resumption
 
     n_stimuli = len(stimuli.ids)
     memory = resources.memory if resources.memory is not None else min(_DEFAULT_MEMORY, memory_available_bytes() // 2)
     scratch = resources.scratch if resources.scratch is not None else disk_free_bytes(work) // 2
     working = max(sum(reducer.working_bytes(n_stimuli) for reducer in reducers) for reducers in wanted.values())
+    resumption = Resumption(model, stimuli, list(wanted), resources.device, resources.threads)
+    features = max(0, 3 * memory // 4 - working)
+    passes = plan_passes(list(wanted), n_stimuli, features, scratch, lambda layer: resumption.after(layer) is not None)
     fold = _Fold(tuple(stimuli.ids), wanted, store, resources.device)
-    for part in plan_passes(list(wanted), n_stimuli, max(0, 3 * memory // 4 - working), scratch):
-        with contextlib.ExitStack() as stack:
-            spills: dict[str, list[Spill]] = {}
-            for piece in part:
-                spill = Spill(piece, n_stimuli, work)
+    arena = Arena(passes, n_stimuli)
+    kept: list[Spill] = []
+    with contextlib.ExitStack() as stack:
+        for part in passes:
+            spills = arena.spills(part, work)
+            for spill in spills:
                 stack.callback(spill.close)
-                spills.setdefault(piece.layer.name, []).append(spill)
-
-            def consume(
-                name: str, row: int, activations: npt.NDArray[np.float32], spills: dict[str, list[Spill]] = spills
-            ) -> None:
-                if len(spills[name]) > 1:
-                    activations = flattened(activations)
-                for spill in spills[name]:
-                    spill.write(row, activations)
-
-            extract(
-                model,
-                stimuli,
-                list({piece.layer.name: piece.layer for piece in part}.values()),
-                consume,
-                device=resources.device,
-                batch_size=resources.batch_size,
-                threads=resources.threads,
-                activation_bytes=memory // 4,
-                flat=False,
-                progress=progress,
-            )
-            pending = [spill for group in spills.values() for spill in group]
-            for done, spill in enumerate(pending, start=1):
+            cut = None if part.start is None else resumption.after(part.start)
+            start = None if part.start is None or cut is None else Start(cut, _reader(part.start, kept))
+            _forward(model, stimuli, spills, start, memory // 4, resources, progress)
+            staying = [spill for spill in spills if part.keeps and spill.part.layer == part.slices[-1].layer]
+            for done, spill in enumerate(spills, start=1):
                 fold.add(spill)
-                spill.close()
+                if spill not in staying:
+                    spill.close()
                 if progress is not None:
-                    progress("layers", done, len(pending))
+                    progress("layers", done, len(spills))
+            if part.keeps:
+                for spill in kept:
+                    spill.close()
+                kept = staying
+
+
+def _forward(
+    model: LoadedModel,
+    stimuli: Stimuli,
+    spills: Sequence[Spill],
+    start: Start | None,
+    activation_bytes: int,
+    resources: Resources,
+    progress: Progress | None,
+) -> None:
+    """Write the activations of one forward pass to where they are kept."""
+    from model_zoo.extraction import extract, flattened
+
+    by_layer: dict[str, list[Spill]] = {}
+    for spill in spills:
+        by_layer.setdefault(spill.part.layer.name, []).append(spill)
+
+    def consume(name: str, row: int, activations: npt.NDArray[np.float32]) -> None:
+        if len(by_layer[name]) > 1:
+            activations = flattened(activations)
+        for spill in by_layer[name]:
+            spill.write(row, activations)
+
+    extract(
+        model,
+        stimuli,
+        [mine[0].part.layer for mine in by_layer.values()],
+        consume,
+        device=resources.device,
+        batch_size=resources.batch_size,
+        threads=resources.threads,
+        activation_bytes=activation_bytes,
+        flat=False,
+        start=start,
+        progress=progress,
+    )
+
+
+def _reader(layer: Layer, kept: Sequence[Spill]) -> Callable[[int, int], npt.NDArray[np.float32]]:
+    """Return a function that reads rows of a layer from where its columns are kept, in the layer's own shape."""
+
+    def read(row: int, n_rows: int) -> npt.NDArray[np.float32]:
+        parts = [spill.read(row, n_rows) for spill in kept]
+        return (parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)).reshape(n_rows, *layer.shape)
+
+    return read
 
 
 class _Fold:

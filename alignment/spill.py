@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +21,7 @@ from model_zoo.contracts import Layer
 from model_zoo.errors import ResourceError
 
 BLOCK = 4096  # columns (features) per block
+_ENOUGH = 2 * 10**9  # bytes after which a pass may end early
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,35 @@ class Slice:
         return self.stop == self.layer.n_features
 
 
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass.
+
+    Attributes
+    ----------
+    slices : what it keeps, in execution order.
+    start : layer after which it is taken up, which an earlier pass kept; None: at the images.
+    keeps : whether its last layer stays, for the next pass to be taken up after.
+    """
+
+    slices: tuple[Slice, ...]
+    start: Layer | None = None
+    keeps: bool = False
+
+
 def plan_passes(
-    layers: Sequence[Layer], n_stimuli: int, memory_bytes: int, scratch_bytes: int
-) -> tuple[tuple[Slice, ...], ...]:
+    layers: Sequence[Layer],
+    n_stimuli: int,
+    memory_bytes: int,
+    scratch_bytes: int,
+    resumable: Callable[[Layer], bool] = lambda layer: False,
+) -> tuple[Pass, ...]:
     """Return what each forward pass keeps, so that no pass exceeds the memory and disk budgets.
 
     Layers stay in execution order: an early pass over early layers stops early and is cheap. A layer too large for both
-    budgets together is spread over several passes by columns. Every pass keeps at least one block.
+    budgets together is spread over several passes by columns. Every pass keeps at least one block. Once a pass keeps a
+    good deal, it ends where the next can be taken up: the two cost hardly more than one, and the second writes to the
+    memory of the first.
 
     Parameters
     ----------
@@ -53,32 +76,80 @@ def plan_passes(
     n_stimuli : int
     memory_bytes, scratch_bytes : int
         Bytes for float32 features in memory and on disk during one pass.
+    resumable : callable
+        Whether a pass can be taken up after a layer.
     """
     block_bytes = 4 * n_stimuli * BLOCK
-    memory_blocks, disk_blocks = memory_bytes // block_bytes, scratch_bytes // block_bytes
-    if memory_blocks + disk_blocks < 1:
-        memory_blocks = 1
-    passes: list[tuple[Slice, ...]] = []
+    budget = np.array([memory_bytes // block_bytes, scratch_bytes // block_bytes])  # blocks in memory and on disk
+    if budget.sum() < 1:
+        budget[0] = 1
+    enough = max(1, min(_ENOUGH // block_bytes, budget[0] // 2))
+    passes: list[Pass] = []
     current: list[Slice] = []
-    memory_left, disk_left = memory_blocks, disk_blocks
+    start, kept, left = None, np.zeros(2, int), budget.copy()
     for layer in layers:
-        start = 0
-        while start < layer.n_features:
-            if memory_left + disk_left < 1:
-                passes.append(tuple(current))
-                current, memory_left, disk_left = [], memory_blocks, disk_blocks
-            room = memory_left if memory_left > 0 else disk_left
-            blocks = min(room, -(-(layer.n_features - start) // BLOCK))
-            stop = min(layer.n_features, start + blocks * BLOCK)
-            current.append(Slice(layer, start, stop, on_disk=memory_left <= 0))
-            if memory_left > 0:
-                memory_left -= blocks
-            else:
-                disk_left -= blocks
-            start = stop
+        column, taken = 0, np.zeros(2, int)
+        while column < layer.n_features:
+            if left.sum() < 1:
+                passes.append(Pass(tuple(current), start))
+                current, left, taken = [], budget - kept, np.zeros(2, int)
+            kind = int(left[0] < 1)
+            blocks = min(left[kind], -(-(layer.n_features - column) // BLOCK))
+            stop = min(layer.n_features, column + int(blocks) * BLOCK)
+            current.append(Slice(layer, column, stop, on_disk=kind == 1))
+            left[kind] -= blocks
+            taken[kind] += blocks
+            column = stop
+        whole = taken.sum() * BLOCK >= layer.n_features
+        good_deal = (budget - kept - left).sum() >= enough
+        if layer != layers[-1] and whole and good_deal and (taken <= budget // 4).all() and resumable(layer):
+            passes.append(Pass(tuple(current), start, keeps=True))
+            current, start, kept, left = [], layer, taken, budget - taken
     if current:
-        passes.append(tuple(current))
+        passes.append(Pass(tuple(current), start))
     return tuple(passes)
+
+
+class Arena:
+    """Memory for the slices of one pass after the other, had from the system only once, since that takes long.
+
+    A layer that stays for the next pass lies at one end, and the next pass begins to fill the other.
+
+    Parameters
+    ----------
+    passes : sequence of Pass
+        In the order in which they ask for their spills.
+    n_stimuli : int
+    """
+
+    def __init__(self, passes: Sequence[Pass], n_stimuli: int) -> None:
+        self._n = n_stimuli
+        sizes, kept = [0], 0
+        for part in passes:
+            sizes.append(kept + sum(map(self._floats_of, part.slices)))
+            kept = sum(map(self._floats_of, _last_layer(part))) if part.keeps else kept
+        self._floats = _mapped(max(sizes))
+        self._upwards = True
+
+    def spills(self, part: Pass, directory: Path) -> list[Spill]:
+        """Return where a pass writes its slices, in their order; the last layer at the end it is to stay at."""
+        last, used = _last_layer(part), 0
+        rows: dict[Slice, npt.NDArray[np.float32]] = {}
+        for piece in (*last, *(each for each in part.slices if each not in last)):
+            size = self._floats_of(piece)
+            first = used if self._upwards else len(self._floats) - used - size
+            if size:
+                rows[piece] = self._floats[first : first + size].reshape(self._n, -1)
+            used += size
+        self._upwards ^= part.keeps
+        return [Spill(piece, self._n, directory, rows.get(piece)) for piece in part.slices]
+
+    def _floats_of(self, piece: Slice) -> int:
+        return 0 if piece.on_disk else self._n * (piece.stop - piece.start)
+
+
+def _last_layer(part: Pass) -> list[Slice]:
+    return [piece for piece in part.slices if piece.layer == part.slices[-1].layer]
 
 
 class Spill:
@@ -90,18 +161,18 @@ class Spill:
     n_stimuli : int
     directory : pathlib.Path
         Where a slice on disk is written; the file is removed by `close`.
+    rows : (n_stimuli, n_columns) to write to, for a slice in memory.
     """
 
-    def __init__(self, part: Slice, n_stimuli: int, directory: Path) -> None:
-        self.part, self._n = part, n_stimuli
+    def __init__(
+        self, part: Slice, n_stimuli: int, directory: Path, rows: npt.NDArray[np.float32] | None = None
+    ) -> None:
+        self.part, self._n, self._rows = part, n_stimuli, rows
         self._bounds = [(a, min(a + BLOCK, part.stop)) for a in range(part.start, part.stop, BLOCK)]
         self._file: BinaryIO | None = None
-        self._rows: npt.NDArray[np.float32] | None = None
-        if part.on_disk:
+        if rows is None:
             self._path = directory / f"{part.layer.order}-{part.start}.f32"
             self._file = open(self._path, "w+b", buffering=0)  # noqa: SIM115 (closed by close)
-        else:
-            self._rows = _mapped((n_stimuli, part.stop - part.start))
 
     def write(self, row: int, activations: npt.NDArray[np.float32]) -> None:
         """Keep this slice's columns of a batch (n_batch, ...), flattened, as rows row, row + 1, ...
@@ -139,22 +210,32 @@ class Spill:
             for a, b in self._bounds:
                 yield self._rows[:, a - self.part.start : b - self.part.start]
             return
-        assert self._file is not None
         for a, b in self._bounds:
-            self._file.seek(self._offset(a))
-            block = np.empty((self._n, b - a), np.float32)
-            view = block.data.cast("B")
-            while len(view):
-                n_read = self._file.readinto(view)  # type: ignore[attr-defined]
-                if not n_read:
-                    raise ResourceError(
-                        str(self._path),
-                        expected="the features just written",
-                        got="a shorter file",
-                        next_step="run again",
-                    )
-                view = view[n_read:]
-            yield block
+            yield self._read(self._offset(a), (self._n, b - a))
+
+    def read(self, row: int, n_rows: int) -> npt.NDArray[np.float32]:
+        """Return rows row, row + 1, ..., of shape (n_rows, n_columns), to be looked at only."""
+        if self._rows is not None:
+            return self._rows[row : row + n_rows]
+        parts = [self._read(self._offset(a) + 4 * row * (b - a), (n_rows, b - a)) for a, b in self._bounds]
+        return np.concatenate(parts, axis=1)
+
+    def _read(self, offset: int, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+        assert self._file is not None
+        self._file.seek(offset)
+        found = np.empty(shape, np.float32)
+        view = found.data.cast("B")
+        while len(view):
+            n_read = self._file.readinto(view)  # type: ignore[attr-defined]
+            if not n_read:
+                raise ResourceError(
+                    str(self._path),
+                    expected="the features just written",
+                    got="a shorter file",
+                    next_step="run again",
+                )
+            view = view[n_read:]
+        return found
 
     def close(self) -> None:
         """Release memory and disk."""
@@ -175,10 +256,10 @@ class Spill:
             view, offset = view[written:], offset + written
 
 
-def _mapped(shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+def _mapped(n_floats: int) -> npt.NDArray[np.float32]:
     """Return an array that goes back to the system the moment nobody refers to it, whatever the C library keeps.
 
     Huge pages, which NumPy would ask for, are not: on virtual machines they took five times as long to be had.
     """
     private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
-    return np.frombuffer(mmap.mmap(-1, 4 * shape[0] * shape[1], **private), np.float32).reshape(shape)
+    return np.frombuffer(mmap.mmap(-1, max(4 * n_floats, 1), **private), np.float32, n_floats)

@@ -7,12 +7,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
+from model_zoo.cuts import Cut
 from model_zoo.errors import InvalidOption, ResourceError
 from model_zoo.layers import Taps
 from model_zoo.machine import n_threads
@@ -20,6 +22,21 @@ from model_zoo.preprocessing import preprocess
 
 Consumer = Callable[[str, int, npt.NDArray[np.float32]], None]
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a forward pass is taken up instead of at the images.
+
+    Attributes
+    ----------
+    cut : Cut
+    read : ``read(row, n_rows)``: what was kept there of stimuli row, row + 1, ..., float32 of shape (n_rows, ...).
+    """
+
+    cut: Cut
+    read: Callable[[int, int], npt.NDArray[np.float32]]
+
 
 _LARGEST_BATCH = {"cpu": 64, "cuda": 512, "mps": 128}
 
@@ -35,6 +52,7 @@ def extract(
     threads: int | None = None,
     activation_bytes: int | None = None,
     flat: bool = True,
+    start: Start | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Run the stimuli through the model once and hand every layer's flattened activations to `consume`.
@@ -61,6 +79,8 @@ def extract(
     flat : bool
         False: hand on activations (n_batch, ...) in the layer's own shape and in whatever order they lie in memory,
         which saves a copy; see `flattened`.
+    start : Start or None
+        Where to take the pass up; all layers must come after it.
     progress : callable or None
         ``progress("forward pass", images_done, n_stimuli)``.
 
@@ -79,7 +99,7 @@ def extract(
         largest = max(1, min(largest, activation_bytes // max(per_image, 1)))
     sizes = BatchSizes(batch_size, largest)
     names = [layer.name for layer in layers]
-    module = model.module.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = placed(model.module, target)
     row = count = 0
 
     def on_output(name: str, output: torch.Tensor) -> None:
@@ -87,20 +107,20 @@ def extract(
         consume(name, row, flattened(activations) if flat else activations)
 
     with (
-        _exact_arithmetic(threads),
+        exact_arithmetic(threads),
         torch.inference_mode(),
-        _Decoder(model, stimuli, threads or n_threads(), ahead=2 * largest) as decoder,
-        Taps(module, names) as taps,
+        _source(model, stimuli, threads or n_threads(), 2 * largest, start) as source,
+        Taps(module, names, None if start is None else start.cut) as taps,
     ):
         while row < n_stimuli:
-            batch = decoder.take(min(sizes.current, n_stimuli - row))
+            batch = source.take(min(sizes.current, n_stimuli - row))
             count = len(batch)
             started = time.perf_counter()
             try:
-                taps.run(_pad(batch).to(target, memory_format=torch.channels_last), on_output)
+                taps.run(source.ready(_pad(batch), target), on_output)
             except (torch.OutOfMemoryError, MemoryError) as error:
                 sizes.shrink(count, error)
-                decoder.give_back(batch)
+                source.give_back(batch)
                 continue
             sizes.record(count, time.perf_counter() - started)
             row += count
@@ -117,7 +137,7 @@ def _pad(batch: torch.Tensor) -> torch.Tensor:
     """Repeat the last image up to 2, 4 or a multiple of 8: other sizes take kernels that round differently."""
     n_images = len(batch)
     padded = -(-n_images // 8) * 8 if n_images > 4 else max(2, n_images + n_images % 2)
-    return torch.cat([batch, batch[-1:].expand(padded - n_images, -1, -1, -1)]) if padded > n_images else batch
+    return torch.cat([batch, batch[-1:].expand(padded - n_images, *batch.shape[1:])]) if padded > n_images else batch
 
 
 class BatchSizes:
@@ -206,6 +226,41 @@ class _Decoder:
         """Put a batch that did not fit back to the front."""
         self._returned = [*batch.cpu().unbind(0), *self._returned]
 
+    def ready(self, batch: torch.Tensor, device: torch.device) -> torch.Tensor:
+        """Return the images as the model takes them."""
+        return batch.to(device, memory_format=torch.channels_last)
+
+
+class _Kept:
+    """What was kept of a layer, in order."""
+
+    def __init__(self, start: Start) -> None:
+        self._start, self._row = start, 0
+
+    def take(self, n_images: int) -> torch.Tensor:
+        """Return the next rows, shape (n_images, ...)."""
+        self._row += n_images
+        return torch.from_numpy(self._start.read(self._row - n_images, n_images))
+
+    def give_back(self, batch: torch.Tensor) -> None:
+        """Put rows that did not fit back to the front."""
+        self._row -= len(batch)
+
+    def ready(self, batch: torch.Tensor, device: torch.device) -> torch.Tensor:
+        """Return the rows as the layer gave them."""
+        return self._start.cut.restored(batch.to(device))
+
+
+@contextlib.contextmanager
+def _source(
+    model: LoadedModel, stimuli: Stimuli, n_workers: int, ahead: int, start: Start | None
+) -> Iterator[_Decoder | _Kept]:
+    if start is not None:
+        yield _Kept(start)
+        return
+    with _Decoder(model, stimuli, n_workers, ahead) as decoder:
+        yield decoder
+
 
 def usable_device(name: str) -> torch.device:
     """Return the torch device of that name; raises InvalidOption, naming those there are, where it does not exist."""
@@ -221,8 +276,14 @@ def usable_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def placed(module: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    """Return the module on a device, its weights in the memory layout in which convolutions are fastest."""
+    moved: torch.nn.Module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
+
+
 @contextlib.contextmanager
-def _exact_arithmetic(threads: int | None) -> Iterator[None]:
+def exact_arithmetic(threads: int | None) -> Iterator[None]:
     """float32 without TensorFloat-32, and the wanted number of threads; both put back afterwards."""
     before = torch.get_num_threads()
     matmul, convolution = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32

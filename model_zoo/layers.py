@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from model_zoo.contracts import Layer
+from model_zoo.cuts import Cut, TakenUp
 from model_zoo.errors import InvalidOption, ShapeMismatch, UnknownName
 
 # Axis 0 is the batch axis if it has this length in the probe; an uncommon axis length, so that it is no coincidence.
@@ -65,6 +66,7 @@ class Taps:
     ----------
     module : in eval mode, on the device of the batches.
     names : layer names as `list_layers` gives them; with "@input" after it, what the module received.
+    cut : where passes are taken up; None: at the images. All names must come after it.
 
     Raises
     ------
@@ -79,8 +81,9 @@ class Taps:
     1 (2, 4)
     """
 
-    def __init__(self, module: nn.Module, names: Sequence[str]) -> None:
+    def __init__(self, module: nn.Module, names: Sequence[str], cut: Cut | None = None) -> None:
         self._module = module
+        self._taken_up = None if cut is None else TakenUp(module, cut)
         self._names = frozenset(names)
         modules = dict(module.named_modules(remove_duplicate=False))
         self._tapped: dict[str, nn.Module] = {}
@@ -93,11 +96,15 @@ class Taps:
         for address in map(_parse, sorted(self._names)):
             self._wanted.setdefault(address.path, []).append(address)
         self._hooks = ExitStack()
+        ran = {} if cut is None else {part: cut.calls.get(path, 0) for path, part in module.named_modules()}
+        self._ran = {path: ran.get(tapped, 0) for path, tapped in self._tapped.items()}
         self._calls: dict[str, int] = {}
         self._pending: set[str] = set()
 
     def __enter__(self) -> Taps:
         with ExitStack() as stack:
+            if self._taken_up is not None:
+                stack.enter_context(self._taken_up)
             for path, tapped in self._tapped.items():
                 stack.callback(tapped.register_forward_hook(self._hook(path)).remove)
             self._hooks = stack.pop_all()
@@ -111,7 +118,7 @@ class Taps:
 
         Parameters
         ----------
-        batch : (n_batch, 3, height, width).
+        batch : (n_batch, 3, height, width); with a cut, the output (n_batch, ...) there.
         on_output : ``on_output(name, output)`` with output of shape (n_batch, ...), detached but not copied: copy it
             during the call, because a later in-place operation of the model may overwrite it.
 
@@ -122,12 +129,12 @@ class Taps:
         InvalidOption
             If a wanted layer never ran.
         """
-        self._calls = dict.fromkeys(self._tapped, 0)
+        self._calls = dict(self._ran)
         self._pending = set(self._names)
         self._n_batch, self._on_output = len(batch), on_output
         try:
             with torch.inference_mode():
-                self._module(batch)
+                (self._taken_up or self._module)(batch)
         except _LastOutputRead:
             pass
         if self._pending:
@@ -140,7 +147,7 @@ class Taps:
 
     def _hook(self, path: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
         def read(_module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-            if not self._pending:
+            if not self._pending or (self._taken_up is not None and not self._taken_up.reached):
                 return
             self._calls[path] += 1
             for address in self._wanted[path]:
@@ -183,6 +190,18 @@ def _parse(name: str) -> _Address:
         return _Address(name, "", 1, ())
     elements = tuple(re.findall(r"\[([^\]]*)\]", match["elements"]))
     return _Address(name, match["path"], int(match["call"] or 1), elements, match["input"] is not None)
+
+
+def call_of(name: str) -> tuple[str, int] | None:
+    """Return (path, number of the call, from 1) where a layer is all that a call of a module returned, else None.
+
+    Examples
+    --------
+    >>> call_of("layer1.0.relu#2"), call_of("lstm[0]")
+    (('layer1.0.relu', 2), None)
+    """
+    address = _parse(name)
+    return None if address.is_input or address.elements or not address.path else (address.path, address.call)
 
 
 def _element(output: object, address: _Address) -> object:

@@ -202,11 +202,13 @@ def _ventral_layers(mirror: Path, names: list[str]) -> Result:
     from alignment.reduction import Resources
 
     stages: dict[str, float] = {}
+    started = last = time.perf_counter()
 
     def progress(stage: str, done: int, total: int) -> None:
-        stages[stage] = time.perf_counter() - started
+        nonlocal last
+        now = time.perf_counter()
+        stages[stage], last = stages.get(stage, 0.0) + now - last, now
 
-    started = time.perf_counter()
     scores = score(
         MODEL,
         f"Cowley2023.V4-{SESSION}",

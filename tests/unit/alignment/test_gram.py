@@ -5,18 +5,16 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
+import alignment.spill
 from alignment.gram import GRAM, DeviceSums, Gram, HostSums, gram_matrices
 from alignment.reduction import Resources
-from alignment.spill import BLOCK, Slice, Spill, plan_passes
+from alignment.spill import BLOCK
 from benchmarks.stimuli import from_arrays
 from model_zoo.contracts import Layer, LoadedModel, Preprocessing, WeightsReport
 from model_zoo.errors import DataIntegrity, ResourceError
@@ -127,6 +125,28 @@ def test_small_budgets_take_several_passes_and_stop_early(model, stimuli):
     assert passes == blocks > 3
 
 
+@pytest.mark.parametrize(("memory", "scratch"), [(500_000_000, 10**9), (12_000_000, 80_000_000), (1, 80_000_000)])
+@pytest.mark.parametrize("batch_size", [16, None])
+def test_passes_taken_up_where_another_ended_give_the_same_bits(
+    model, stimuli, monkeypatch, memory, scratch, batch_size
+):
+    budget = {"memory": memory, "scratch": scratch, "batch_size": batch_size}
+    whole = _grams(model, stimuli, **budget)
+    monkeypatch.setattr(alignment.spill, "_ENOUGH", 1)
+    shown, stages, convolve = [], [], model.module.conv1.forward
+    monkeypatch.setattr(model.module.conv1, "forward", lambda images: shown.append(stages[-1:]) or convolve(images))
+    layers = list_layers(model.module, (64, 64), all_modules=True)
+    resources = Resources(use_cache=False, **budget)
+    with gram_matrices(model, stimuli, layers, resources, lambda stage, *_: stages.append(stage)) as grams:
+        for name, gram in whole.items():
+            np.testing.assert_array_equal(_matrix(grams(name)), _matrix(gram))
+            np.testing.assert_array_equal(grams(name).row_sums, gram.row_sums)
+    rounds = [stage for stage, before in zip(stages, ["", *stages], strict=False) if stage != before]
+    assert rounds == ["forward pass", "layers"] * (len(rounds) // 2)
+    assert len(rounds) >= 6
+    assert ["layers"] not in shown  # no image is shown again after the first pass
+
+
 def test_cache_is_used_and_keyed_on_content(model, stimuli, tmp_path, monkeypatch):
     monkeypatch.setenv("VENTRAL_HOME", str(tmp_path))
     first = _grams(model, stimuli, use_cache=True)
@@ -200,42 +220,6 @@ def test_layer_that_is_not_finite_is_refused(model, stimuli):
 
     with pytest.raises(DataIntegrity, match=r"conv2.*finite"):
         _grams(replace(model, module=broken), stimuli)
-
-
-@settings(deadline=None, max_examples=100)
-@given(
-    st.lists(st.integers(1, 40_000), min_size=1, max_size=8),
-    st.integers(1, 50),
-    st.integers(0, 5_000_000),
-    st.integers(0, 5_000_000),
-)
-def test_plan_keeps_every_column_once_within_the_budgets(widths, n_stimuli, memory, scratch):
-    layers = [Layer(f"l{i}", (width,), "Linear", i, True) for i, width in enumerate(widths)]
-    passes = plan_passes(layers, n_stimuli, memory, scratch)
-    pieces = [piece for part in passes for piece in part]
-    for layer in layers:
-        mine = [piece for piece in pieces if piece.layer == layer]
-        assert [piece.start for piece in mine] == [0] + [piece.stop for piece in mine[:-1]]
-        assert mine[-1].is_last
-        assert all(piece.start % BLOCK == 0 for piece in mine)
-    assert [piece.layer.order for piece in pieces] == sorted(piece.layer.order for piece in pieces)
-    block = 4 * n_stimuli * BLOCK
-    for part in passes:
-        for on_disk, budget in ((False, memory), (True, scratch)):
-            used = sum(-(-(p.stop - p.start) // BLOCK) for p in part if p.on_disk == on_disk)
-            assert used * block <= budget or (len(part) == 1 and used == 1)
-
-
-@pytest.mark.parametrize("on_disk", [False, True])
-def test_spill_gives_back_what_was_written(tmp_path: Path, on_disk: bool):
-    layer = Layer("wide", (2 * BLOCK + 77,), "Conv2d", 0, True)
-    features = np.random.default_rng(0).normal(size=(13, layer.n_features)).astype(np.float32)
-    spill = Spill(Slice(layer, BLOCK, layer.n_features, on_disk), 13, tmp_path)
-    for rows in (slice(5, 13), slice(0, 5)):
-        spill.write(rows.start, features[rows])
-    np.testing.assert_array_equal(np.concatenate(list(spill.blocks()), axis=1), features[:, BLOCK:])
-    spill.close()
-    assert list(tmp_path.iterdir()) == []
 
 
 def _centred(matrix: np.ndarray) -> np.ndarray:
