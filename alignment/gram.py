@@ -291,7 +291,7 @@ def _working_bytes(n_stimuli: int) -> int:
     return 8 * n_stimuli * (2 * n_stimuli + 4 * _TILE + 2 * BLOCK)
 
 
-GRAM = Reducer(_REVISION, _GramReduction, _restore, _working_bytes)
+GRAM = Reducer(_REVISION, _GramReduction, _restore, _working_bytes, ordered=False)
 
 
 def _complete(matrix: Array, edges: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -69,12 +69,15 @@ class Reducer:
     begin : ``begin(layer, stimulus_ids, device) -> Reduction``; blocks then come in the order of their columns.
     restore : ``restore(stimulus_ids, arrays)``: what `begin(...).finish()` gave, as whoever asked for it wants it.
     working_bytes : memory that one reduction takes, from the number of stimuli.
+    ordered : False where features may come in another order than the layer's own: maps are then kept as convolutions
+        leave them, channels last, which is faster.
     """
 
     key: str
     begin: Callable[[Layer, tuple[str, ...], str], Reduction] = field(repr=False)
     restore: Callable[[tuple[str, ...], Arrays], Any] = field(repr=False)
     working_bytes: Callable[[int], int] = field(repr=False)
+    ordered: bool = True
 
 
 class Reduced:
@@ -172,7 +175,7 @@ def _compute(
     features = max(0, 3 * memory // 4 - working)
     passes = plan_passes(list(wanted), n_stimuli, features, scratch, lambda layer: resumption.after(layer) is not None)
     fold = _Fold(tuple(stimuli.ids), wanted, store, resources.device)
-    arena = Arena(passes, n_stimuli)
+    arena, turned = Arena(passes, n_stimuli), {layer.name for layer in wanted if _is_turned(layer, wanted[layer])}
     kept: list[Spill] = []
     with contextlib.ExitStack() as stack:
         for part in passes:
@@ -180,8 +183,8 @@ def _compute(
             for spill in spills:
                 stack.callback(spill.close)
             cut = None if part.start is None else resumption.after(part.start)
-            start = None if part.start is None or cut is None else Start(cut, _reader(part.start, kept))
-            _forward(model, stimuli, spills, start, memory // 4, resources, progress)
+            start = None if part.start is None or cut is None else Start(cut, _reader(part.start, kept, turned))
+            _forward(model, stimuli, spills, turned, start, memory // 4, resources, progress)
             staying = [spill for spill in spills if part.keeps and spill.part.layer == part.slices[-1].layer]
             for done, spill in enumerate(spills, start=1):
                 fold.add(spill)
@@ -199,6 +202,7 @@ def _forward(
     model: LoadedModel,
     stimuli: Stimuli,
     spills: Sequence[Spill],
+    turned: Container[str],
     start: Start | None,
     activation_bytes: int,
     resources: Resources,
@@ -212,6 +216,8 @@ def _forward(
         by_layer.setdefault(spill.part.layer.name, []).append(spill)
 
     def consume(name: str, row: int, activations: npt.NDArray[np.float32]) -> None:
+        if name in turned:
+            activations = np.moveaxis(activations, 1, -1)
         if len(by_layer[name]) > 1:
             activations = flattened(activations)
         for spill in by_layer[name]:
@@ -232,12 +238,21 @@ def _forward(
     )
 
 
-def _reader(layer: Layer, kept: Sequence[Spill]) -> Callable[[int, int], npt.NDArray[np.float32]]:
+def _is_turned(layer: Layer, reducers: Sequence[Reducer]) -> bool:
+    """Return whether the maps (channels, height, width) of a layer are kept as (height, width, channels)."""
+    return len(layer.shape) == 3 and not any(reducer.ordered for reducer in reducers)
+
+
+def _reader(
+    layer: Layer, kept: Sequence[Spill], turned: Container[str]
+) -> Callable[[int, int], npt.NDArray[np.float32]]:
     """Return a function that reads rows of a layer from where its columns are kept, in the layer's own shape."""
+    shape = (*layer.shape[1:], layer.shape[0]) if layer.name in turned else layer.shape
 
     def read(row: int, n_rows: int) -> npt.NDArray[np.float32]:
         parts = [spill.read(row, n_rows) for spill in kept]
-        return (parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)).reshape(n_rows, *layer.shape)
+        rows = (parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)).reshape(n_rows, *shape)
+        return np.moveaxis(rows, -1, 1) if layer.name in turned else rows
 
     return read
 
