@@ -24,6 +24,7 @@ import numpy as np
 import scipy.linalg
 
 from alignment.contracts import Array, Floats, Indices
+from alignment.nipals import begin, compress, deflate, power_iteration
 from alignment.spectral import Spectrum
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 
 _WELL_CONDITIONED = 1e-9  # reciprocal condition number
+_LARGE = 30.0  # squared mean relative to the variation about it, from which on products are made of centred K alone
+_FALLEN = 1e-1  # share of a covariance below which rounding in its updates is taken off: it is computed anew
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,41 @@ class DualSystem:
     def apply(self, vectors: Array) -> Array:
         """Return K vectors for all stimuli, shape (n_train + n_test, ...), from vectors over the training stimuli."""
         return self.matrix @ vectors
+
+
+@dataclass(frozen=True)
+class WholeGram:
+    """The products of `DualSystem` for one split of all stimuli, from the uncentred Gram matrix that all splits share.
+
+    Attributes
+    ----------
+    gram : array of shape (n_stimuli, n_stimuli)
+    train, test : integer arrays
+        Row numbers of the split; together all of them.
+    """
+
+    gram: Array
+    train: Indices
+    test: Indices
+
+    @property
+    def n_train(self) -> int:
+        """Number of training stimuli."""
+        return len(self.train)
+
+    @classmethod
+    def fits(cls, gram: Array, train: Indices, test: Indices) -> bool:
+        """Return whether a split takes all stimuli, and their mean is too small for its rounding to matter."""
+        mean = float(gram.mean())
+        return len(train) + len(test) == len(gram) and mean < _LARGE * (float(np.trace(gram)) / len(gram) - mean)
+
+    def apply(self, vectors: Array) -> Array:
+        """Return K vectors for all stimuli, training stimuli first, from vectors over the training stimuli."""
+        placed = np.zeros((len(self.gram), *vectors.shape[1:]))
+        placed[self.train] = vectors - vectors.mean(axis=0)
+        product = self.gram @ placed
+        product -= product[self.train].mean(axis=0)
+        return np.asarray(product[np.concatenate([self.train, self.test])])
 
 
 @dataclass(frozen=True)
@@ -104,18 +142,24 @@ def centre_features(features: Floats, train: Indices, test: Indices) -> PrimalSy
 
 
 def pls2(
-    system: System, responses: Array, n_components: int = 25, *, tolerance: float = 1e-6, max_rounds: int = 500
+    system: System | WholeGram,
+    responses: Array,
+    n_components: int = 25,
+    *,
+    tolerance: float = 1e-6,
+    max_rounds: int = 500,
 ) -> Array:
     """Return PLS2 predictions for the test stimuli, equal to scikit-learn's NIPALS solution.
 
     Each component's response weights c come from the NIPALS power iteration c <- Y^T K Y c (K and Y deflated), begun
     at the first neuroid that is not constant and ended by scikit-learn's rule. With u = Y c, the score is t = K u, made
     orthogonal to the earlier scores and normalised; a test stimulus' score is the same functional of its own
-    similarities. K itself is never deflated: with P = I - T T^T, P K P Y = P K (P Y) needs K only through products.
+    similarities. Neither K nor Y is deflated: with P = I - T T^T, P K P Y = P K (Y - T L) with L = T^T Y, and Y^T K Y
+    changes by three outer products per component.
 
     Parameters
     ----------
-    system : DualSystem or PrimalSystem
+    system : DualSystem, WholeGram or PrimalSystem
         Centred on the training stimuli.
     responses : array of shape (n_train, n_neuroids)
         Finite training responses, any unit; centred here.
@@ -144,21 +188,26 @@ def pls2(
     """
     mean = responses.mean(axis=0)
     sizes = np.linalg.norm(responses - mean, axis=0)  # (n_neuroids,)
-    residual, rotation = _compress(responses - mean)  # (n_train, n_targets), n_targets <= n_train
+    targets, rotation = compress(responses - mean)  # Y, (n_train, n_targets), n_targets <= n_train
     n_train = system.n_train
     limit = min(n_components, n_train - 1)
-    similarity = system.apply(residual)  # K Y of all stimuli, (n_train + n_test, n_targets)
+    similarity = system.apply(targets)  # K Y of all stimuli, (n_train + n_test, n_targets)
     scores = np.zeros((len(similarity), limit))  # rows of T (orthonormal columns), then of the test stimuli
-    loadings = np.zeros((limit, residual.shape[1]))  # rows t^T Y
-    floor = None
+    images = np.zeros_like(scores)  # K T
+    loadings = np.zeros((limit, targets.shape[1]))  # L, rows t^T Y
+    covariance = targets.T @ similarity[:n_train]  # Y^T K Y, deflated, (n_targets, n_targets)
+    whole = exact = float(np.trace(covariance))
     for a in range(limit):
-        covariance = residual.T @ similarity[:n_train]  # Y^T K Y, (n_targets, n_targets)
-        strength = float(np.trace(covariance))
-        floor = strength * 1e-14 if floor is None else floor
-        if not strength > floor:
+        before, lost, image = scores[:, :a], loadings[:a], images[:, :a]
+        if np.trace(covariance) < _FALLEN * exact:
+            residual = targets - before[:n_train] @ lost
+            covariance = residual.T @ (similarity[:n_train] - image[:n_train] @ lost)
+            exact = float(np.trace(covariance))
+        if not np.trace(covariance) > whole * 1e-14:
             break
-        weights = _power_iteration(covariance, _begin(residual, rotation, sizes), tolerance, max_rounds)
-        before, t = scores[:, :a], similarity @ weights  # t = K u with u = Y c
+        start = begin(targets, before[:n_train], lost, rotation, sizes)
+        weights = power_iteration(covariance, start, tolerance, max_rounds)
+        t = similarity @ weights - image @ (lost @ weights)  # t = K u with u = Y c
         length = float(np.linalg.norm(t[:n_train]))
         for _ in range(2):  # a second pass keeps T orthonormal to machine precision
             t = t - before @ (before[:n_train].T @ t[:n_train])
@@ -166,10 +215,11 @@ def pls2(
         if not norm > 1e-12 * length:
             break
         scores[:, a] = t / norm
-        t_train = scores[:n_train, a]
-        loadings[a] = t_train @ residual
-        residual -= np.outer(t_train, loadings[a])
-        similarity -= np.outer(system.apply(t_train), loadings[a])
+        t_train = scores[:n_train, a].copy()
+        loadings[a] = t_train @ targets
+        images[:, a] = system.apply(t_train)
+        along = t_train @ similarity[:n_train] - (t_train @ image[:n_train]) @ lost  # t^T K Y
+        deflate(covariance, loadings[a], along, float(t_train @ images[:n_train, a]))
     predictions = scores[n_train:] @ loadings
     return np.asarray((predictions if rotation is None else predictions @ rotation.T) + mean)
 
@@ -326,42 +376,3 @@ def _ridge_cholesky(system: System, centred: Array, alpha: float) -> Array:
     factor = scipy.linalg.cho_factor(matrix.T, lower=False, overwrite_a=True, check_finite=False)
     right = centred if dual else system.train.T @ centred
     return np.asarray(system.test @ scipy.linalg.cho_solve(factor, right, check_finite=False))
-
-
-def _compress(responses: Array) -> tuple[Array, Array | None]:
-    """Rotate more neuroids than stimuli into as many columns as stimuli: (n, n), and the rotation (n_neuroids, n)."""
-    if responses.shape[1] <= responses.shape[0]:
-        return responses, None
-    rotation, triangle = scipy.linalg.qr(responses.T, mode="economic")  # (n_neuroids, n), (n, n)
-    return np.ascontiguousarray(triangle.T), rotation
-
-
-def _begin(residual: Array, rotation: Array | None, sizes: Array) -> Array:
-    """Return weights (n_targets,) that pick the first neuroid with anything left to explain: NIPALS begins there.
-
-    `sizes` are the norms of the centred responses before any deflation.
-    """
-    columns = np.eye(residual.shape[1]) if rotation is None else rotation  # (n_neuroids, n_targets)
-    for number in np.flatnonzero(sizes > np.finfo(np.float64).eps):
-        if np.linalg.norm(residual @ columns[number]) > 1e-10 * sizes[number]:
-            return np.asarray(columns[number])
-    return np.asarray(columns[0])
-
-
-def _power_iteration(covariance: Array, start: Array, tolerance: float, max_rounds: int) -> Array:
-    """Return response weights c scaled so that the feature weights w = F^T Y c have unit length, |w|^2 = c^T M c.
-
-    The squared change of w between rounds is (c - c')^T M (c - c').
-    """
-    previous, weights = None, start
-    for _ in range(max_rounds):
-        strength = float(weights @ covariance @ weights)
-        if not strength > 0:
-            break
-        weights = weights / np.sqrt(strength)
-        if previous is not None:
-            change = weights - previous
-            if float(change @ covariance @ change) < tolerance:
-                break
-        previous, weights = weights, covariance @ weights
-    return weights

@@ -107,7 +107,7 @@ def weighted_pearson(x: Array, y: Array, weights: Array) -> Array:
         y = np.where(present, y, 0.0)
         x = np.where(present, x - x.sum(axis=0) / count, 0.0)  # centring first avoids cancellation below
         y = np.where(present, y - y.sum(axis=0) / count, 0.0)
-        total = weights @ present  # (n_draws, n_neuroids)
+        total = weights.sum(axis=1, keepdims=True) if present.all() else weights @ present  # (n_draws, 1 or n_neuroids)
         mean_x, mean_y = weights @ x / total, weights @ y / total
         square_x, square_y = weights @ x**2 / total, weights @ y**2 / total
         variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2

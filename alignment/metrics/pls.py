@@ -14,11 +14,14 @@ N_COMPONENTS = 25
 
 def predict(gram: Gram, train: Indices, test: Indices, train_responses: Array) -> Array:
     """Return PLS2 predictions, shape (n_test, n_neuroids); see `alignment.linear_maps.pls2`."""
-    from alignment.linear_maps import fit_by_missingness, pls2
+    from alignment.linear_maps import WholeGram, fit_by_missingness, pls2
 
-    return fit_by_missingness(
-        lambda responses, rows: pls2(gram.split(train[rows], test), responses, N_COMPONENTS), train_responses, len(test)
-    )
+    def solve(responses: Array, rows: Indices) -> Array:
+        if gram.matrix is not None and WholeGram.fits(gram.matrix, train[rows], test):
+            return pls2(WholeGram(gram.matrix, train[rows], test), responses, N_COMPONENTS)
+        return pls2(gram.split(train[rows], test), responses, N_COMPONENTS)
+
+    return fit_by_missingness(solve, train_responses, len(test))
 
 
 def reference(train_features: Array, train_responses: Array, test_features: Array) -> Array:

@@ -11,6 +11,7 @@ from alignment import get_metric
 from alignment.gram import Gram
 from alignment.linear_maps import (
     DualSystem,
+    WholeGram,
     centre_features,
     centre_gram,
     fit_by_missingness,
@@ -194,3 +195,21 @@ def test_similarities_that_leave_too_few_digits_have_no_common_factor():
     assert gram.matrix is not None
     assert gram.precision(1.0) is None
     assert np.isfinite(get_metric("ridge").predict(gram, np.arange(45), np.arange(45, 50), features[:45, :3])).all()
+
+
+@pytest.mark.parametrize("n_neuroids", [1, 12, 150])
+def test_pls_of_all_stimuli_needs_no_matrix_of_the_split(n_neuroids):
+    features, responses = _data(100, 400, n_neuroids)
+    order = np.random.default_rng(1).permutation(len(features))
+    train, test = order[:100], order[100:]
+    gram = features @ features.T
+    whole, centred = WholeGram(gram, train, test), centre_gram(gram, train, test)
+    assert WholeGram.fits(gram, train, test)
+    np.testing.assert_allclose(pls2(whole, responses[train]), pls2(centred, responses[train]), rtol=1e-8, atol=1e-8)
+
+
+def test_a_large_mean_or_missing_stimuli_need_a_matrix_of_the_split():
+    features, _ = _data(100, 400, 1)
+    gram, shifted = features @ features.T, (features + 100.0) @ (features + 100.0).T
+    assert not WholeGram.fits(shifted, np.arange(100), np.arange(100, 120))
+    assert not WholeGram.fits(gram, np.arange(99), np.arange(100, 120))
