@@ -22,7 +22,7 @@ from benchmarks import bundled_benchmarks, get_benchmark
 from benchmarks.brainscore import as_official
 from model_zoo.contracts import Layer, LoadedModel
 from model_zoo.errors import InvalidOption
-from model_zoo.machine import check_device, n_threads, reused_memory
+from model_zoo.machine import check_device, n_threads, reused_memory, uncollected
 from model_zoo.recall import is_built
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def score(
     resources = resources or Resources()
     check_device(resources.device)
     sources = [Source(card, mirror, offline) for card in cards]
-    subject = _subject(model, weights, seed)
+    with uncollected():
+        subject = _subject(model, weights, seed)
     degrees = visual_degrees if visual_degrees is not None else subject.visual_degrees
     run = Run(subject, resources, degrees, n_bootstrap, decision, progress)
     rows = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,8 +58,8 @@ def shuffle_splits(
 
     Notes
     -----
-    scikit-learn's ShuffleSplit and StratifiedShuffleSplit. Test sets of different splits overlap, so scores of splits
-    are not independent and their spread underestimates the error.
+    Those of scikit-learn's ShuffleSplit and StratifiedShuffleSplit. Test sets of different splits overlap, so scores of
+    splits are not independent and their spread underestimates the error.
 
     Examples
     --------
@@ -65,8 +67,6 @@ def shuffle_splits(
     >>> len(splits), len(splits[0].train), len(splits[0].test)
     (10, 90, 10)
     """
-    from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
-
     labels = None if strata is None else np.asarray(strata)
     if labels is not None and labels.shape != (n_stimuli,):
         raise ShapeMismatch(
@@ -75,9 +75,9 @@ def shuffle_splits(
             got=str(labels.shape),
             next_step="check the labels",
         )
-    kind = ShuffleSplit if labels is None else StratifiedShuffleSplit
+    draw = _shuffled if labels is None else partial(_stratified, labels)
     try:
-        drawn = list(kind(n_splits, train_size=train_size, random_state=seed).split(np.zeros(n_stimuli), labels))
+        drawn = list(draw(n_stimuli, n_splits, train_size, seed))
     except ValueError as error:
         raise InvalidOption(
             "splits",
@@ -86,6 +86,27 @@ def shuffle_splits(
             next_step="use more stimuli, another train_size, or no strata",
         ) from error
     return tuple(Split(train=train, test=test) for train, test in drawn)
+
+
+def _shuffled(n_stimuli: int, n_splits: int, train_size: float, seed: int) -> Iterator[tuple[Indices, Indices]]:
+    """Yield (train, test) as ShuffleSplit does, without the time that importing scikit-learn takes."""
+    n_train = int(train_size * n_stimuli) if 0 < train_size < 1 else 0
+    if n_train < 1:
+        raise ValueError(f"train_size={train_size} leaves no stimuli to fit on, or none to score")
+    rng = np.random.RandomState(seed)
+    for _ in range(n_splits):
+        order = rng.permutation(n_stimuli)
+        n_test = n_stimuli - n_train
+        yield order[n_test:], order[:n_test]
+
+
+def _stratified(
+    labels: npt.NDArray[Any], n_stimuli: int, n_splits: int, train_size: float, seed: int
+) -> Iterator[tuple[Indices, Indices]]:
+    from sklearn.model_selection import StratifiedShuffleSplit
+
+    kind = StratifiedShuffleSplit(n_splits, train_size=train_size, random_state=seed)
+    yield from kind.split(np.zeros(n_stimuli), labels)
 
 
 def hold_out(

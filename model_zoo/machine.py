@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import math
 import os
 import re
@@ -121,6 +122,18 @@ def reused_memory() -> Iterator[None]:
         library.mallopt(_M_MMAP_MAX, 65_536)  # the library's own values
         library.mallopt(_M_TRIM_THRESHOLD, 131_072)
         library.malloc_trim(0)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no garbage while inside: imports make a million objects that all stay, and searching them takes time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def parse_bytes(text: str) -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import ShuffleSplit
 
 from benchmarks.splits import shuffle_splits
 from model_zoo.errors import InvalidOption, ShapeMismatch
@@ -21,6 +25,23 @@ def test_train_and_test_share_nothing_and_lose_nothing(n_stimuli: int, n_splits:
         assert len(split.train) == int(0.9 * n_stimuli)
     again = shuffle_splits(n_stimuli, n_splits=n_splits, seed=seed)
     assert all((a.train == b.train).all() for a, b in zip(splits, again, strict=True))
+
+
+@settings(deadline=None)
+@given(n_stimuli=st.integers(2, 300), train_size=st.floats(0.5, 0.99), seed=st.integers(0, 100))
+def test_splits_are_those_of_scikit_learn_in_their_order(n_stimuli: int, train_size: float, seed: int) -> None:
+    theirs = ShuffleSplit(3, train_size=train_size, random_state=seed).split(np.zeros(n_stimuli))
+    ours = shuffle_splits(n_stimuli, n_splits=3, train_size=train_size, seed=seed)
+    for split, (train, test) in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(split.train, train)
+        np.testing.assert_array_equal(split.test, test)
+
+
+def test_splits_without_strata_import_no_scikit_learn() -> None:
+    code = (
+        "import sys; from benchmarks.splits import shuffle_splits as draw; draw(9); assert 'sklearn' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_another_seed_draws_other_splits_and_splits_differ() -> None:

@@ -1,5 +1,7 @@
 """Machine limits read from planted control-group trees, and sizes written by people."""
 
+import contextlib
+import gc
 import os
 import platform
 import subprocess
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from model_zoo import machine
 from model_zoo.errors import InvalidOption
+from model_zoo.machine import uncollected
 
 
 def plant(root: Path, files: dict[str, str]) -> Path:
@@ -146,3 +149,18 @@ def test_freed_memory_is_used_again_inside_and_given_back_outside():
     fresh, kept, after = map(int, done.stdout.split())
     assert kept < 0.1 * fresh
     assert after > 0.5 * fresh
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_is_left_as_it_was(enabled):
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with uncollected():
+            assert not gc.isenabled()
+        assert gc.isenabled() is enabled
+        with contextlib.suppress(KeyError), uncollected():
+            raise KeyError
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
