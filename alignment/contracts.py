@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.intp]
+Fit = tuple[Indices, Indices, Array]  # training rows, test rows, training responses (n_train, n_neuroids)
 Interval = tuple[float, float]
 
 
@@ -89,10 +90,13 @@ class RegressionMetric(RecordingMetric):
         passed.
     reference : slow, independent form of `predict` on features, used by the contract tests:
         ``reference(train_features, train_responses, test_features) -> predictions``.
+    predict_together : ``predict_together(gram, fits)``: what `predict` gives for each of several (train, test,
+        train_responses); of metrics that gain by it. None: every split is fitted on its own.
     """
 
     predict: Callable[[Gram, Indices, Indices, Array], Array]
     reference: Callable[[Array, Array, Array], Array]
+    predict_together: Callable[[Gram, Sequence[Fit]], list[Array]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from alignment.contracts import Array, BandedMetric, RegressionMetric, StreamedMetric
+from alignment.contracts import Array, BandedMetric, Fit, RegressionMetric, StreamedMetric
 from alignment.gram import Gram
 from alignment.reduction import Reducer, Reduction
 from alignment.spill import BLOCK
@@ -30,6 +30,8 @@ from model_zoo.machine import n_threads
 if TYPE_CHECKING:
     import xarray as xr
 
+_TOGETHER = 10  # splits, at most, that one thread fits together, however many threads there are
+_TOGETHER_BYTES = 10**8  # of their responses, which a metric may hold a few times
 _REVISION = "streamed-1"  # raise when the same features would be kept in another way
 
 
@@ -95,9 +97,9 @@ def cross_validate(
 ) -> PairedMeasurements:
     """Return a metric's predictions on every split of a recording, joined to it by stimulus id.
 
-    The metric is given the training responses alone; the test responses are only compared with its predictions. Splits
-    run side by side, each with one BLAS thread: at these sizes that is several times faster than threads inside a
-    split, and predictions do not depend on the number of threads.
+    The metric is given the training responses alone; the test responses are only compared with its predictions. Splits,
+    or batches of those that a metric fits together, run side by side, each with one BLAS thread: at these sizes that is
+    several times faster than threads inside a split, and predictions do not depend on the number of threads.
 
     Parameters
     ----------
@@ -111,18 +113,33 @@ def cross_validate(
     grams = [kept] if isinstance(kept, Gram) else list(kept)
     rows = grams[0].rows_of(target.stimulus_ids)
 
-    def predict(split: Split) -> SplitPrediction:
-        train, test, responses = rows[split.train], rows[split.test], target.responses[split.train]
-        if isinstance(metric, RegressionMetric):
-            (gram,) = grams
-            predicted, parts = metric.predict(gram, train, test, responses), None
-        else:
-            parts = metric.predict(grams, train, test, responses)
-            predicted = parts.sum(axis=0)
-        return SplitPrediction(split.test, predicted, target.responses[split.test], parts)
+    def fit(splits: Sequence[Split]) -> list[SplitPrediction]:
+        fits = [(rows[split.train], rows[split.test], target.responses[split.train]) for split in splits]
+        return [
+            SplitPrediction(split.test, predicted, target.responses[split.test], parts)
+            for split, (predicted, parts) in zip(splits, _predictions(metric, grams, fits), strict=True)
+        ]
 
+    step = 1
+    if isinstance(metric, RegressionMetric) and metric.predict_together is not None:
+        step = int(np.clip(_TOGETHER_BYTES // target.responses.nbytes, 1, _TOGETHER))
+    batches = [target.splits[start : start + step] for start in range(0, len(target.splits), step)]
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads or n_threads()) as pool:
-        return PairedMeasurements(len(rows), list(pool.map(predict, target.splits)), target.halves, (), target.animals)
+        found = [each for batch in pool.map(fit, batches) for each in batch]
+    return PairedMeasurements(len(rows), found, target.halves, (), target.animals)
+
+
+def _predictions(
+    metric: RegressionMetric | BandedMetric, grams: Sequence[Gram], fits: Sequence[Fit]
+) -> list[tuple[Array, Array | None]]:
+    """Return the predictions of every split and, of layers taken together, what each contributes."""
+    if isinstance(metric, BandedMetric):
+        parts = [metric.predict(grams, *each) for each in fits]
+        return [(each.sum(axis=0), each) for each in parts]
+    (gram,) = grams
+    if metric.predict_together is not None:
+        return [(each, None) for each in metric.predict_together(gram, fits)]
+    return [(metric.predict(gram, *each), None) for each in fits]
 
 
 def streamed(metric: StreamedMetric, target: Target) -> Reducer:

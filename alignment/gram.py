@@ -14,7 +14,7 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from alignment.contracts import Array, Floats, Indices
-from alignment.linear_maps import System, centre_features, centre_gram, ridge_precision
+from alignment.linear_maps import System, centre_features, centre_gram, mirrored, ridge_precision
 from alignment.reduction import Arrays, Reducer, Resources, reduced, refuse_non_finite
 from alignment.spill import BLOCK
 from model_zoo.contracts import Layer, LoadedModel, Stimuli
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from model_zoo.extraction import Progress
 
 _TILE = 2048  # rows of K that are multiplied and summed at a time
-_LOWEST, _HIGHEST = 1e-10, 1e15  # largest deviation in a block, beyond which float32 squares are out of range
-_REVISION = "gram-5"  # raise when the same inputs would give another K
+_SAMPLE = 64  # stimuli, or a few more, whose mean a half of a block is taken about
+_CACHED = 2**17  # features that the cache of a processor holds
+_LOWEST, _HIGHEST = 1e-10, 1e12  # deviations in a block, beyond which float32 squares are out of range
+_REVISION = "gram-6"  # raise when the same inputs would give another K
 
 
 @dataclass(frozen=True)
@@ -177,18 +179,16 @@ class _HalfSums:
         n_stimuli, n_columns = half.shape
         if not n_columns:
             return np.zeros(n_stimuli)
-        mean = np.full(n_stimuli, 1 / n_stimuli, half.dtype) @ half  # (n_columns,); any other shift would be as exact
-        centred = np.subtract(half, mean, out=self._room(half))
-        peak = max(float(centred.max()), -float(centred.min()))
-        if not _LOWEST < peak < _HIGHEST:
+        mean = half[:: max(1, n_stimuli // _SAMPLE)].mean(axis=0)  # (n_columns,); any shift near it is as exact
+        centred, along, square = _about(half, mean, self._room(half))
+        if not _LOWEST**2 < square < _HIGHEST**2:
             mean = half.mean(axis=0, dtype=np.float64)
-            centred = half - mean
+            centred, along, _ = _about(half, mean, np.empty(half.shape))
         for start in range(0, n_stimuli, _TILE):
             stop = start + _TILE
             rows = centred[start:stop]
             self.triangle[start:stop, start:stop] += rows @ rows.T  # NumPy multiplies only one half of it
             self.triangle[start:stop, stop:] += rows @ centred[stop:].T
-        along = centred @ np.stack([mean, np.ones_like(mean)], axis=1)  # (n_stimuli, 2)
         exact = mean.astype(np.float64)
         self.edges += along[:, 0] + float(exact @ exact) / 2
         return np.asarray(along[:, 1] + exact.sum())
@@ -198,6 +198,22 @@ class _HalfSums:
         if self._last is None or self._last.shape != half.shape or self._last.dtype != half.dtype:
             self._last = np.empty(half.shape, half.dtype)
         return self._last
+
+
+def _about(half: Floats, mean: Floats, room: Floats) -> tuple[Floats, Floats, float]:
+    """Return features about a mean, written to `room`, their products with it and their sums (n, 2), their mean square.
+
+    A few rows at a time, which are still in the processor's cache when they are multiplied.
+    """
+    directions = np.stack([mean, np.ones_like(mean)], axis=1)
+    along, square = np.empty((len(half), 2), room.dtype), 0.0
+    step = max(1, _CACHED // half.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):  # what is out of range is told by the mean square
+        for start in range(0, len(half), step):
+            rows = np.subtract(half[start : start + step], mean, out=room[start : start + step])
+            along[start : start + step] = rows @ directions
+            square += float(np.vdot(rows, rows))
+    return room, along, square / half.size
 
 
 class DeviceSums:
@@ -287,8 +303,8 @@ def _restore(stimulus_ids: tuple[str, ...], arrays: Arrays) -> Gram:
 
 
 def _working_bytes(n_stimuli: int) -> int:
-    """K twice, rows of tiles twice and one block in float64."""
-    return 8 * n_stimuli * (2 * n_stimuli + 4 * _TILE + 2 * BLOCK)
+    """K twice, and that of the layer before while it is stored, rows of tiles twice and one block in float64."""
+    return 8 * n_stimuli * (3 * n_stimuli + 4 * _TILE + 2 * BLOCK)
 
 
 GRAM = Reducer(_REVISION, _GramReduction, _restore, _working_bytes, ordered=False)
@@ -296,12 +312,6 @@ GRAM = Reducer(_REVISION, _GramReduction, _restore, _working_bytes, ordered=Fals
 
 def _complete(matrix: Array, edges: Array) -> Array:
     """Return `matrix` (changed in place) with e_i + e_j added and the lower triangle copied from the upper one."""
-    for start in range(0, len(matrix), _TILE):
-        stop = start + _TILE
-        rows = matrix[start:stop, start:]
-        rows += edges[start:stop, None]
-        rows += edges[start:]
-        square = rows[:, : len(rows)]
-        square[:] = np.triu(square) + np.triu(square, 1).T
-        matrix[stop:, start:stop] = rows[:, len(rows) :].T
-    return matrix
+    matrix += edges
+    matrix += edges[:, None]
+    return mirrored(matrix)

@@ -1,6 +1,6 @@
-"""PLS2 and ridge regression with a fixed penalty as plain functions of a similarity among stimuli.
+"""Similarities among the stimuli of a split, and ridge regression with a fixed penalty as a plain function of them.
 
-Both maps depend on the features F (n_stimuli x n_features) only through products F F^T, so they are solved from the
+Linear maps depend on the features F (n_stimuli x n_features) only through products F F^T, so they are solved from the
 Gram matrix K (the dual form) when n_features > n_stimuli, and from the features themselves (the primal form) when
 there are fewer features than stimuli. The two forms give the same predictions.
 
@@ -16,7 +16,7 @@ Stated rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,6 @@ import numpy as np
 import scipy.linalg
 
 from alignment.contracts import Array, Floats, Indices
-from alignment.nipals import begin, compress, deflate, power_iteration
 from alignment.spectral import Spectrum
 
 if TYPE_CHECKING:
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 
 
 _WELL_CONDITIONED = 1e-9  # reciprocal condition number
+_STRIP = 64  # rows of a matrix that are copied at a time
 _LARGE = 30.0  # squared mean relative to the variation about it, from which on products are made of centred K alone
-_FALLEN = 1e-1  # share of a covariance below which rounding in its updates is taken off: it is computed anew
 
 
 @dataclass(frozen=True)
@@ -86,11 +85,48 @@ class WholeGram:
 
     def apply(self, vectors: Array) -> Array:
         """Return K vectors for all stimuli, training stimuli first, from vectors over the training stimuli."""
-        placed = np.zeros((len(self.gram), *vectors.shape[1:]))
-        placed[self.train] = vectors - vectors.mean(axis=0)
-        product = self.gram @ placed
-        product -= product[self.train].mean(axis=0)
-        return np.asarray(product[np.concatenate([self.train, self.test])])
+        return self.apply_together([self], [vectors])[0]
+
+    @staticmethod
+    def apply_together(systems: Sequence[WholeGram], vectors: Sequence[Array]) -> list[Array]:
+        """Return `apply` of several splits of one Gram matrix, which is read only once."""
+        gram = systems[0].gram
+        widths = [1 if each.ndim == 1 else each.shape[1] for each in vectors]
+        ends = np.cumsum(widths)
+        placed = np.zeros((ends[-1], len(gram)))
+        for system, each, end, width in zip(systems, vectors, ends, widths, strict=True):
+            placed[end - width : end, system.train] = (each - each.mean(axis=0)).T
+        products = placed @ gram  # K is symmetric
+        found = []
+        for system, each, end, width in zip(systems, vectors, ends, widths, strict=True):
+            product = products[end - width : end]
+            product = product - product[:, system.train].mean(axis=1, keepdims=True)
+            ordered = product[:, np.concatenate([system.train, system.test])].T
+            found.append(ordered.reshape(-1) if each.ndim == 1 else np.ascontiguousarray(ordered))
+        return found
+
+    @staticmethod
+    def of_responses(systems: Sequence[WholeGram], responses: Sequence[Array]) -> list[Array] | None:
+        """Return `apply` to the centred training responses of several splits, where these are parts of one array.
+
+        K times all of it is made once, and every split subtracts what belongs to its test stimuli. None for others.
+        """
+        gram = systems[0].gram
+        whole = np.zeros((len(gram), responses[0].shape[1]))
+        for system, each in zip(systems, responses, strict=True):
+            whole[system.train] = each
+        if not all(np.array_equal(whole[system.train], each) for system, each in zip(systems, responses, strict=True)):
+            return None
+        shift = whole.mean(axis=0)
+        whole -= shift
+        product, sums, found = gram @ whole, gram.sum(axis=1), []
+        for system, each in zip(systems, responses, strict=True):
+            left_out = gram[system.test]  # (n_test, n_stimuli)
+            of_split = product - left_out.T @ whole[system.test]
+            of_split -= np.outer(sums - left_out.sum(axis=0), each.mean(axis=0) - shift)
+            of_split -= of_split[system.train].mean(axis=0)
+            found.append(of_split[np.concatenate([system.train, system.test])])
+        return found
 
 
 @dataclass(frozen=True)
@@ -141,89 +177,6 @@ def centre_features(features: Floats, train: Indices, test: Indices) -> PrimalSy
     return PrimalSystem(chosen, len(train))
 
 
-def pls2(
-    system: System | WholeGram,
-    responses: Array,
-    n_components: int = 25,
-    *,
-    tolerance: float = 1e-6,
-    max_rounds: int = 500,
-) -> Array:
-    """Return PLS2 predictions for the test stimuli, equal to scikit-learn's NIPALS solution.
-
-    Each component's response weights c come from the NIPALS power iteration c <- Y^T K Y c (K and Y deflated), begun
-    at the first neuroid that is not constant and ended by scikit-learn's rule. With u = Y c, the score is t = K u, made
-    orthogonal to the earlier scores and normalised; a test stimulus' score is the same functional of its own
-    similarities. Neither K nor Y is deflated: with P = I - T T^T, P K P Y = P K (Y - T L) with L = T^T Y, and Y^T K Y
-    changes by three outer products per component.
-
-    Parameters
-    ----------
-    system : DualSystem, WholeGram or PrimalSystem
-        Centred on the training stimuli.
-    responses : array of shape (n_train, n_neuroids)
-        Finite training responses, any unit; centred here.
-    n_components : int
-        Number of latent components (Brain-Score: 25).
-    tolerance : float
-        The iteration ends when the squared change of the feature weights (of unit length) falls below it.
-    max_rounds : int
-        Or after so many rounds.
-
-    Returns
-    -------
-    array of shape (n_test, n_neuroids)
-        Predictions in the unit of `responses`.
-
-    Notes
-    -----
-    With scikit-learn's tolerance the iteration often stops short of its fixed point, and the score then depends
-    slightly on which neuroid comes first: on layer3 of resnet18 and a real V4 session by 0.002. It is kept because
-    published Brain-Score values have it; a small `tolerance` gives the fixed point.
-
-    References
-    ----------
-    Wold, Sjostrom and Eriksson (2001), PLS-regression, sec. 3.2; Rosipal and Trejo (2001), Kernel partial least squares
-    regression in reproducing kernel Hilbert space, JMLR 2, sec. 3.
-    """
-    mean = responses.mean(axis=0)
-    sizes = np.linalg.norm(responses - mean, axis=0)  # (n_neuroids,)
-    targets, rotation = compress(responses - mean)  # Y, (n_train, n_targets), n_targets <= n_train
-    n_train = system.n_train
-    limit = min(n_components, n_train - 1)
-    similarity = system.apply(targets)  # K Y of all stimuli, (n_train + n_test, n_targets)
-    scores = np.zeros((len(similarity), limit))  # rows of T (orthonormal columns), then of the test stimuli
-    images = np.zeros_like(scores)  # K T
-    loadings = np.zeros((limit, targets.shape[1]))  # L, rows t^T Y
-    covariance = targets.T @ similarity[:n_train]  # Y^T K Y, deflated, (n_targets, n_targets)
-    whole = exact = float(np.trace(covariance))
-    for a in range(limit):
-        before, lost, image = scores[:, :a], loadings[:a], images[:, :a]
-        if np.trace(covariance) < _FALLEN * exact:
-            residual = targets - before[:n_train] @ lost
-            covariance = residual.T @ (similarity[:n_train] - image[:n_train] @ lost)
-            exact = float(np.trace(covariance))
-        if not np.trace(covariance) > whole * 1e-14:
-            break
-        start = begin(targets, before[:n_train], lost, rotation, sizes)
-        weights = power_iteration(covariance, start, tolerance, max_rounds)
-        t = similarity @ weights - image @ (lost @ weights)  # t = K u with u = Y c
-        length = float(np.linalg.norm(t[:n_train]))
-        for _ in range(2):  # a second pass keeps T orthonormal to machine precision
-            t = t - before @ (before[:n_train].T @ t[:n_train])
-        norm = float(np.linalg.norm(t[:n_train]))
-        if not norm > 1e-12 * length:
-            break
-        scores[:, a] = t / norm
-        t_train = scores[:n_train, a].copy()
-        loadings[a] = t_train @ targets
-        images[:, a] = system.apply(t_train)
-        along = t_train @ similarity[:n_train] - (t_train @ image[:n_train]) @ lost  # t^T K Y
-        deflate(covariance, loadings[a], along, float(t_train @ images[:n_train, a]))
-    predictions = scores[n_train:] @ loadings
-    return np.asarray((predictions if rotation is None else predictions @ rotation.T) + mean)
-
-
 def ridge(system: System, responses: Array, alpha: float = 1.0) -> Array:
     """Return ridge predictions with a fixed penalty and an unpenalised intercept, shape (n_test, n_neuroids).
 
@@ -271,14 +224,24 @@ def ridge_precision(gram: Array, alpha: float) -> Array | None:
     size = float(np.abs(system).sum(axis=0).max()) + apart
     system.flat[:: n_stimuli + 1] += alpha
     system += apart / n_stimuli
-    factor, failed = scipy.linalg.lapack.dpotrf(system.T, lower=False, overwrite_a=True)
-    if failed or not scipy.linalg.lapack.dpocon(factor, size)[0] > _WELL_CONDITIONED:
+    factor, failed = scipy.linalg.lapack.dpotrf(system.T, lower=True, clean=False, overwrite_a=True)
+    if failed or not scipy.linalg.lapack.dpocon(factor, size, uplo="L")[0] > _WELL_CONDITIONED:
         return None
-    inverse, failed = scipy.linalg.lapack.dpotri(factor, lower=False, overwrite_c=True)
+    inverse, failed = scipy.linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
     if failed:
         return None
-    inverse = np.triu(inverse) + np.triu(inverse, 1).T
-    return np.asarray(inverse - 1.0 / (n_stimuli * (alpha + apart)))
+    inverse -= 1.0 / (n_stimuli * (alpha + apart))
+    return mirrored(inverse.T)
+
+
+def mirrored(matrix: Array) -> Array:
+    """Return `matrix` (changed in place) with its upper triangle copied to the lower one."""
+    for start in range(0, len(matrix), _STRIP):
+        stop = start + _STRIP
+        square = matrix[start:stop, start:stop]
+        square[:] = np.triu(square) + np.triu(square, 1).T
+        matrix[stop:, start:stop] = matrix[start:stop, stop:].T
+    return matrix
 
 
 def ridge_held_out(precision: Array, train: Indices, test: Indices, responses: Array) -> Array:

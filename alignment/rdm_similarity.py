@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
@@ -73,13 +73,13 @@ def prepare(expansion: Expansion, dissimilarity: Dissimilarity, responses: Array
     size = -(-n_neuroids // most)
     groups = groups_of(n_neuroids, -(-n_neuroids // size))
 
-    def without() -> Iterator[Array]:
-        for group in groups:
-            left = np.delete(responses, group, axis=1)
-            yield rdm_of(left if left.size else np.full((n_stimuli, 1), np.nan), dissimilarity, np.float32)
+    def without(group: Indices) -> Array:
+        left = np.delete(responses, group, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return rdm_of(left if left.size else np.full((n_stimuli, 1), np.nan), dissimilarity, np.float32)
 
-    with np.errstate(invalid="ignore", divide="ignore"):
-        prepared = expansion.prepare(rdm_of(responses, dissimilarity), without())
+    with np.errstate(invalid="ignore", divide="ignore"), ThreadPoolExecutor(1) as beside:
+        prepared = expansion.prepare(rdm_of(responses, dissimilarity), beside.map(without, groups))
     return Brain(prepared, n_neuroids, np.array([len(group) for group in groups], dtype=np.float64))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -174,10 +175,10 @@ def _compute(
     resumption = Resumption(model, stimuli, list(wanted), resources.device, resources.threads)
     features = max(0, 3 * memory // 4 - working)
     passes = plan_passes(list(wanted), n_stimuli, features, scratch, lambda layer: resumption.after(layer) is not None)
-    fold = _Fold(tuple(stimuli.ids), wanted, store, resources.device)
     arena, turned = Arena(passes, n_stimuli), {layer.name for layer in wanted if _is_turned(layer, wanted[layer])}
     kept: list[Spill] = []
     with contextlib.ExitStack() as stack:
+        fold = stack.enter_context(_Fold(tuple(stimuli.ids), wanted, store, resources.device))
         for part in passes:
             spills = arena.spills(part, work)
             for spill in spills:
@@ -257,14 +258,21 @@ def _reader(
     return read
 
 
-class _Fold:
-    """Hands blocks to the reductions, layer by layer, and stores what they keep the moment a layer is complete."""
+class _Fold(contextlib.AbstractContextManager["_Fold"]):
+    """Hands blocks to the reductions, layer by layer; what they keep is stored while the next layer is begun."""
 
     def __init__(
         self, stimulus_ids: tuple[str, ...], wanted: Mapping[Layer, Sequence[Reducer]], store: _Store, device: str
     ) -> None:
         self._ids, self._wanted, self._store, self._device = stimulus_ids, wanted, store, device
         self._running: list[tuple[Reducer, Reduction]] = []
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._storing: Future[None] | None = None
+
+    def __exit__(self, *raised: object) -> None:
+        self._beside.shutdown()
+        if raised[0] is None:
+            self._settle()
 
     def add(self, spill: Spill) -> None:
         layer, start = spill.part.layer, spill.part.start
@@ -275,9 +283,20 @@ class _Fold:
                 reduction.add(block, start)
             start += block.shape[1]
         if spill.part.is_last:
-            for reducer, reduction in self._running:
-                self._store.put(reducer, layer.name, reduction.finish())
+            kept = [(reducer, reduction.finish()) for reducer, reduction in self._running]
             self._running = []
+            self._settle()
+            self._storing = self._beside.submit(self._put, layer.name, kept)
+
+    def _put(self, layer: str, kept: Sequence[tuple[Reducer, Arrays]]) -> None:
+        for reducer, arrays in kept:
+            self._store.put(reducer, layer, arrays)
+
+    def _settle(self) -> None:
+        """Wait until the last layer is stored, and raise what went wrong with it."""
+        if self._storing is not None:
+            self._storing.result()
+            self._storing = None
 
 
 def refuse_non_finite(layer: Layer, n_stimuli_affected: int, n_stimuli: int) -> None:

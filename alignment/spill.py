@@ -20,7 +20,7 @@ import numpy.typing as npt
 from model_zoo.contracts import Layer
 from model_zoo.errors import ResourceError
 
-BLOCK = 4096  # columns (features) per block
+BLOCK = 8192  # columns (features) per block
 _ENOUGH = 2 * 10**9  # bytes after which a pass may end early
 
 

@@ -144,7 +144,7 @@ def tolerance(metric: MetricCard) -> float:
 
     - 2e-2 for choices: a fitted readout may answer one image in 160 otherwise, which moves kappa by about 1e-2;
     - 5e-3 for distributions: a unit on the edge of a bin falls into the next;
-    - 2e-3 for PLS, whose iteration stops early: one round more or less (see `alignment.linear_maps.pls2`);
+    - 2e-3 for PLS, whose iteration stops early: one round more or less (see `alignment.nipals.pls2`);
     - 1e-3 where something is picked, and near ties may be resolved otherwise: a penalty, a component or a feature;
     - 1e-4 elsewhere.
     """

@@ -184,6 +184,25 @@ def audit_missing_responses(card: Card) -> None:
     assert np.abs(found[:, 0] - full[:, 0]).max() > 0
 
 
+def audit_together(card: Card) -> None:
+    """Splits fitted together are predicted as alone, and none by what only the others were given."""
+    if isinstance(card, BandedMetric) or card.predict_together is None:
+        return
+    for n_features in BOTH:
+        features, responses = data(n_features)
+        gram = Gram.of(features, [f"s{row}" for row in range(N_STIMULI)])
+        orders = [np.roll(np.arange(N_STIMULI), 16 * number) for number in range(3)]
+        fits = [(order[:64], order[64:], responses[order[:64]]) for order in orders]
+        found = card.predict_together(gram, fits)
+        for fit, predicted in zip(fits, found, strict=True):
+            assert np.abs(predicted - card.predict(gram, *fit)).max() <= 1e-6 * responses.std()
+        changed = responses.copy()
+        changed[orders[0][64:]] *= 10.0
+        again = card.predict_together(gram, [(train, test, changed[train]) for train, test, _ in fits])
+        assert np.abs(again[0] - found[0]).max() <= 1e-6 * responses.std()
+        assert np.abs(again[1] - found[1]).max() > 1e-2 * responses.std()
+
+
 AUDITS = (
     audit_facts,
     audit_claims_are_known,
@@ -194,6 +213,7 @@ AUDITS = (
     audit_range,
     audit_shuffled,
     audit_missing_responses,
+    audit_together,
 )
 
 
@@ -286,6 +306,27 @@ def test_every_audit_can_fail(sound, audit, change):
         audit(replace(sound, **change(sound)))
 
 
+def swapped(sound, gram, fits):
+    """Answer a split with the prediction of the next."""
+    found = sound(gram, fits)
+    return found[1:] + found[:1]
+
+
+def overheard(sound, gram, fits):
+    """Mix in what the other splits were given of the tested stimuli."""
+    known = np.zeros((N_STIMULI, N_NEUROIDS))
+    for train, _, responses in fits:
+        known[train] = responses
+    return [predicted + 1e-4 * known[test] for predicted, (_, test, _) in zip(sound(gram, fits), fits, strict=True)]
+
+
+@pytest.mark.parametrize("wrong", [swapped, overheard])
+def test_the_audit_of_splits_fitted_together_can_fail(wrong):
+    sound = METRICS.get("pls")
+    with pytest.raises(AssertionError):
+        audit_together(replace(sound, predict_together=functools.partial(wrong, sound.predict_together)))
+
+
 def test_the_reference_of_a_banded_metric_tells_layers_apart():
     sound = METRICS.get("banded_ridge")
     with pytest.raises(AssertionError):
@@ -293,4 +334,4 @@ def test_the_reference_of_a_banded_metric_tells_layers_apart():
 
 
 def test_every_audit_is_seen_to_fail():
-    assert {audit for audit, _ in BROKEN} == set(AUDITS)
+    assert {audit for audit, _ in BROKEN} | {audit_together} == set(AUDITS)

@@ -10,7 +10,8 @@ import pytest
 from sklearn.cross_decomposition import PLSRegression
 
 from alignment import score
-from alignment.linear_maps import centre_features, centre_gram, pls2
+from alignment.linear_maps import centre_features, centre_gram
+from alignment.nipals import pls2
 from alignment.subjects import PrecomputedFeatures
 from benchmarks import get_benchmark
 from benchmarks.assemblies import average_repetitions

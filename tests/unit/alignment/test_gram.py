@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,6 +212,28 @@ def test_full_disk_while_spilling_says_what_to_do(model, stimuli, tmp_path, monk
     ):
         pass
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("n_before", [0, 2, 4])  # of 5 layers the first, one between and the last
+def test_full_disk_while_storing_says_what_to_do(model, stimuli, tmp_path, monkeypatch, n_before):
+    monkeypatch.setenv("VENTRAL_HOME", str(tmp_path))
+    replaced, stored = os.replace, []
+
+    def full(source, target):
+        if len(stored) == n_before:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        stored.append(target)
+        replaced(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    layers = list_layers(model.module, (64, 64), all_modules=True)
+    with (
+        pytest.raises(ResourceError, match=r"No space left on device.*ventral cache prune"),
+        gram_matrices(model, stimuli, layers, Resources()),
+    ):
+        pass
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(map(Path, stored))
+    assert len(stored) == n_before < len(layers)
 
 
 def test_layer_that_is_not_finite_is_refused(model, stimuli):

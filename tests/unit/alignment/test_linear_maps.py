@@ -15,11 +15,11 @@ from alignment.linear_maps import (
     centre_features,
     centre_gram,
     fit_by_missingness,
-    pls2,
     ridge,
     ridge_held_out,
     ridge_precision,
 )
+from alignment.nipals import pls2, pls2_together
 
 N_TEST = 20
 SHAPES = [(100, 400, 12), (60, 30, 5), (50, 300, 80), (30, 500, 4)]  # n_train, n_features, n_neuroids
@@ -213,3 +213,50 @@ def test_a_large_mean_or_missing_stimuli_need_a_matrix_of_the_split():
     gram, shifted = features @ features.T, (features + 100.0) @ (features + 100.0).T
     assert not WholeGram.fits(shifted, np.arange(100), np.arange(100, 120))
     assert not WholeGram.fits(gram, np.arange(99), np.arange(100, 120))
+
+
+def _splits(n_stimuli, n_splits, seed=0):
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(n_stimuli) for _ in range(n_splits)]
+    return [(order[n_test:], order[:n_test]) for order, n_test in zip(orders, (20, 12, 31, 20), strict=False)]
+
+
+@pytest.mark.parametrize("n_neuroids", [1, 12, 105])  # more than some splits have training stimuli, or than all
+@pytest.mark.parametrize("rank", [10, 400])  # fewer components than asked for, or enough
+def test_splits_fitted_together_equal_scikit_learn_one_by_one(n_neuroids, rank):
+    features, responses = _data(100, 400, n_neuroids)
+    features[:, rank:] = 0.0
+    systems = [WholeGram(features @ features.T, train, test) for train, test in _splits(120, 4)]
+    found = pls2_together(systems, [responses[system.train] for system in systems], 15)
+    for system, got in zip(systems, found, strict=True):
+        nipals = PLSRegression(n_components=min(15, rank), scale=False)
+        expected = nipals.fit(features[system.train], responses[system.train]).predict(features[system.test])
+        np.testing.assert_allclose(got, expected.reshape(got.shape), atol=1e-6 * responses.std())
+
+
+def test_responses_of_all_splits_are_multiplied_once_and_other_responses_are_told():
+    features, responses = _data(100, 400, 7)
+    systems = [WholeGram(features @ features.T, train, test) for train, test in _splits(120, 3)]
+    parts = [responses[system.train] for system in systems]
+    found = WholeGram.of_responses(systems, parts)
+    assert found is not None
+    for system, part, got in zip(systems, parts, found, strict=True):
+        expected = centre_gram(system.gram, system.train, system.test).apply(part - part.mean(axis=0))
+        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+    parts[1] = parts[1][::-1]
+    assert WholeGram.of_responses(systems, parts) is None
+    shuffled = pls2_together(systems, parts)
+    for system, part, got in zip(systems, parts, shuffled, strict=True):
+        np.testing.assert_allclose(got, pls2(system, part), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("holes", [False, True])
+def test_a_metric_predicts_splits_together_as_it_does_alone(holes):
+    features, responses = _data(100, 400, 6)
+    if holes:
+        responses[3:9, 2] = np.nan
+    gram, pls = Gram.of(features, [str(number) for number in range(120)]), get_metric("pls")
+    fits = [(train, test, responses[train]) for train, test in _splits(120, 3)]
+    together = pls.predict_together(gram, fits)
+    for fit, got in zip(fits, together, strict=True):
+        np.testing.assert_allclose(got, pls.predict(gram, *fit), rtol=1e-7, atol=1e-7)
