@@ -177,26 +177,34 @@ def _compute(
     passes = plan_passes(list(wanted), n_stimuli, features, scratch, lambda layer: resumption.after(layer) is not None)
     arena, turned = Arena(passes, n_stimuli), {layer.name for layer in wanted if _is_turned(layer, wanted[layer])}
     kept: list[Spill] = []
+    folded = 0
     with contextlib.ExitStack() as stack:
         fold = stack.enter_context(_Fold(tuple(stimuli.ids), wanted, store, resources.device))
-        for part in passes:
+        for number, part in enumerate(passes):
+            told = None if progress is None else _over_all(progress, number, len(passes))
             spills = arena.spills(part, work)
             for spill in spills:
                 stack.callback(spill.close)
             cut = None if part.start is None else resumption.after(part.start)
             start = None if part.start is None or cut is None else Start(cut, _reader(part.start, kept, turned))
-            _forward(model, stimuli, spills, turned, start, memory // 4, resources, progress)
+            _forward(model, stimuli, spills, turned, start, memory // 4, resources, told)
             staying = [spill for spill in spills if part.keeps and spill.part.layer == part.slices[-1].layer]
-            for done, spill in enumerate(spills, start=1):
+            for spill in spills:
                 fold.add(spill)
                 if spill not in staying:
                     spill.close()
                 if progress is not None:
-                    progress("layers", done, len(spills))
+                    folded += 1
+                    progress("layers", folded, sum(len(each.slices) for each in passes))
             if part.keeps:
                 for spill in kept:
                     spill.close()
                 kept = staying
+
+
+def _over_all(progress: Progress, number: int, n_passes: int) -> Progress:
+    """Return what tells of one pass as of a part of all: done grows from pass to pass, and never falls back."""
+    return lambda stage, done, total: progress(stage, number * total + done, n_passes * total)
 
 
 def _forward(

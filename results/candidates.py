@@ -26,7 +26,7 @@ class Candidate:
     typed : as the user wrote it.
     model, seed, weights : what is to be scored; `model` is "" where scores come from a file.
     file : where its scores are.
-    scores : those of the file.
+    scores, committed : those of the file, and those of layers committed beside the ones that were named.
     origin : for the record: where scores come from and what they were computed with.
     """
 
@@ -37,6 +37,7 @@ class Candidate:
     weights: Path | None = None
     file: Path | None = None
     scores: tuple[Score, ...] = field(default=(), repr=False)
+    committed: tuple[Score, ...] = field(default=(), repr=False)
     origin: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -74,10 +75,16 @@ def read_candidates(arguments: Sequence[str], seed: int) -> list[Candidate]:
 def chosen_scores(
     candidate: Candidate, benchmarks: Sequence[str] | None, metrics: Sequence[str] | None, layers: Sequence[str]
 ) -> Candidate:
-    """Return a candidate with those scores of its file that were asked for; `layers` are names or globs, or "auto"."""
+    """Return a candidate with those scores of its file that were asked for; `layers` are names or globs, or "auto".
+
+    Under "auto" a committed layer's score takes the place of those of the layers that were named.
+    """
+    chosen = candidate.committed if list(layers) == ["auto"] else ()
+    committed = {(score.benchmark, score.metric): score for score in chosen}
+    named = [score for score in candidate.scores if (score.benchmark, score.metric) not in committed]
     kept = tuple(
         score
-        for score in candidate.scores
+        for score in (*named, *committed.values())
         if (not benchmarks or score.benchmark in benchmarks)
         and (not metrics or score.metric in metrics)
         and (list(layers) == ["auto"] or any(fnmatchcase(score.layer, each) for each in layers))
@@ -112,7 +119,7 @@ def _candidate(text: str, seed: int) -> Candidate:
 def _from_file(typed: str, path: Path, label: str) -> Candidate:
     if not path.is_file():
         raise InvalidOption(typed, expected="a file of scores", got=f"no file {str(path)!r}", next_step=_NEXT)
-    scores, provenance = from_json(path)
+    scores, committed, provenance = from_json(path)
     names = sorted({score.model for score in scores})
     if len(names) != 1:
         got = f"{len(names)}: {', '.join(names)}" if names else "no scores"
@@ -121,5 +128,10 @@ def _from_file(typed: str, path: Path, label: str) -> Candidate:
     made = {"identity": model.get("identity"), "weights": weights_of(provenance)}
     origin = {"file": str(path), "date": provenance.get("date"), **made}
     return Candidate(
-        label=label or label_of(names[0], provenance), typed=typed, file=path, scores=scores, origin=origin
+        label=label or label_of(names[0], provenance),
+        typed=typed,
+        file=path,
+        scores=scores,
+        committed=committed,
+        origin=origin,
     )

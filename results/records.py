@@ -51,10 +51,16 @@ _ENDINGS: Mapping[str, tuple[str, ...]] = {
 _PAIRS = ("raw_interval", "ceiling_interval", "interval")
 
 
-def to_json(scores: Sequence[Score], provenance: Mapping[str, Any], controls: Sequence[Control] = ()) -> str:
+def to_json(
+    scores: Sequence[Score],
+    provenance: Mapping[str, Any],
+    controls: Sequence[Control] = (),
+    committed: Sequence[Score] = (),
+) -> str:
     """Return ``{"scores": [...], "provenance": {...}}`` as strict JSON; what is not a finite number becomes null.
 
-    Where there are controls, they follow as ``"controls"``, one per score.
+    Where there are controls, they follow as ``"controls"``, one per score; scores of committed layers beside those of
+    layers that were named as ``"committed"``.
 
     Parameters
     ----------
@@ -66,6 +72,8 @@ def to_json(scores: Sequence[Score], provenance: Mapping[str, Any], controls: Se
     content: dict[str, Any] = {"scores": [asdict(score) for score in scores], "provenance": provenance}
     if controls:
         content["controls"] = [asdict(control) for control in controls]
+    if committed:
+        content["committed"] = [asdict(score) for score in committed]
     return json.dumps(strict(content), indent=2) + "\n"
 
 
@@ -109,7 +117,7 @@ def provenance(
         Seconds per stage of the run.
     """
     metrics = [get_metric(name) for name in sorted({score.metric for score in scores})]
-    cards = [get_benchmark(name) for name in sorted({score.benchmark for score in scores})]
+    cards = [get_benchmark(name) for name in sorted(_sources(scores))]
     return {
         "command": list(command),
         "ventral": version("ventral-alignment"),
@@ -147,6 +155,12 @@ def provenance(
     }
 
 
+def _sources(scores: Sequence[Score]) -> set[str]:
+    """Return the benchmarks that were scored, and those that layers were chosen on."""
+    chosen_on = (score.profile.benchmark for score in scores if score.profile is not None)
+    return {score.benchmark for score in scores} | {name.partition(" stimuli of ")[2] or name for name in chosen_on}
+
+
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that shape a score, where installed."""
     versions = {"python": platform.python_version()}
@@ -180,9 +194,16 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     Raises
     ------
     OSError
-        If it cannot be written; nothing is left behind.
+        If it cannot be written; nothing is left behind. Names `path`, not the temporary file.
     """
-    data = content.encode() if isinstance(content, str) else content
+    try:
+        _write(path, content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def _write(path: Path, data: bytes) -> None:
     if is_stream(path):
         path.write_bytes(data)
         return

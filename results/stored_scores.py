@@ -15,7 +15,7 @@ from alignment import Score
 from model_zoo.errors import DataIntegrity
 
 
-def from_json(path: Path) -> tuple[tuple[Score, ...], dict[str, Any]]:
+def from_json(path: Path) -> tuple[tuple[Score, ...], tuple[Score, ...], dict[str, Any]]:
     """Return the scores of a file and their provenance, the inverse of `results.records.to_json`.
 
     Parameters
@@ -26,6 +26,8 @@ def from_json(path: Path) -> tuple[tuple[Score, ...], dict[str, Any]]:
     -------
     scores : tuple of Score
         Equal to those written; null where a number belongs is NaN. Replicates have the six digits that were kept.
+    committed : tuple of Score
+        Of committed layers, where the file has them beside those of layers that were named.
     provenance : dict
 
     Raises
@@ -38,8 +40,11 @@ def from_json(path: Path) -> tuple[tuple[Score, ...], dict[str, Any]]:
     try:
         content = _expected(json.loads(path.read_text(encoding="utf-8")), dict, "scores with their provenance")
         rows, provenance = (_field(content, name) for name in ("scores", "provenance"))
-        scores = tuple(_read(Score, row) for row in _expected(rows, list, "a list of scores"))
-        return scores, _expected(provenance, dict, "the provenance")
+        scores, committed = (
+            tuple(_read(Score, row) for row in _expected(each, list, "a list of scores"))
+            for each in (rows, content.get("committed", []))
+        )
+        return scores, committed, _expected(provenance, dict, "the provenance")
     except _Unexpected as error:
         got = str(error)
     except (ValueError, RecursionError) as error:  # bad JSON or UTF-8

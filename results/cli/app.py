@@ -128,8 +128,8 @@ def _message(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = error.filename or "disk"
         return (
-            f"Error: {where}: expected room to write, got a full disk; free some space, or point VENTRAL_HOME or "
-            "--scratch-dir at a larger disk",
+            f"Error: {where}: expected room to write, got a full disk; free some space, or name a larger disk: in the "
+            "path of a file that you asked for, else by VENTRAL_HOME or --scratch-dir",
             2,
         )
     if _is_out_of_memory(error):

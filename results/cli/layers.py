@@ -66,11 +66,13 @@ def layers(
     report: options.Report = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """List a model's candidate layers in execution order, or score them all in one forward pass (--score)."""
+    """List a model's candidate layers in execution order, or score them all, features extracted once (--score)."""
     running.check_outputs({"--json": json, "--csv": csv, "--report": report}, filter(None, (weights,)))
     overrides = running.overrides_of(input_size, mean, std, interpolation)
     if not score:
-        _refuse_without_score({"--benchmark": benchmark, "--metric": metric, "--csv": csv, "--report": report}, commit)
+        named = layers if layers != "blocks" else None
+        given = {"--layers": named, "--benchmark": benchmark, "--metric": metric, "--csv": csv, "--report": report}
+        _refuse_without_score(given, commit)
         running.check_models([model], weights)
         from model_zoo import load_model
 
@@ -100,10 +102,11 @@ def layers(
     with console.Bars(quiet=quiet) as bars:
         scores = alignment.score(loaded, names, layers=chosen, progress=bars, **settings)
         committed = alignment.score(loaded, names, layers="auto", progress=bars, **settings) if commit else ()
-    provenance = _provenance(loaded, scores, resources, seed, bars, {"layers": chosen, "metric": metric})
+    typed = {"layers": chosen, "metric": metric, "commit": commit, "visual_degrees": visual_degrees}
+    provenance = _provenance(loaded, [*scores, *committed], resources, seed, bars, typed)
     if json != console.STDOUT:
         _print_table(scores, committed, quiet=quiet)
-    running.write_files(scores, provenance, json=json, csv=csv, report=report, quiet=quiet)
+    running.write_files(scores, provenance, (), committed, json=json, csv=csv, report=report, quiet=quiet)
 
 
 def _refuse_without_score(given: dict[str, Any], commit: bool) -> None:

@@ -31,7 +31,7 @@ Decision = Annotated[
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or mps.")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Default: measured.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: all it may use.")]
-Memory = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Budget, e.g. 4GB.")]
+Memory = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Budget of features, e.g. 4GB.")]
 Scratch = Annotated[str | None, typer.Option("--scratch", metavar="SIZE", help="Disk budget, e.g. 20GB.")]
 ScratchDir = Annotated[Path | None, typer.Option("--scratch-dir", metavar="DIR", help="Where to spill.")]
 Mirror = Annotated[

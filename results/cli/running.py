@@ -216,6 +216,7 @@ def write_files(
     scores: Sequence[Score],
     provenance: dict[str, Any],
     controls: Sequence[Control] = (),
+    committed: Sequence[Score] = (),
     *,
     json: Path | None,
     csv: Path | None,
@@ -224,15 +225,15 @@ def write_files(
 ) -> None:
     """Write the files that were asked for; JSON to stdout where its name is "-"."""
     if json == console.STDOUT:
-        sys.stdout.write(records.to_json(scores, provenance, controls))
+        sys.stdout.write(records.to_json(scores, provenance, controls, committed))
     elif json is not None:
-        records.write_atomically(json, records.to_json(scores, provenance, controls))
+        records.write_atomically(json, records.to_json(scores, provenance, controls, committed))
     if csv is not None:
-        records.write_atomically(csv, records.to_csv(scores))
+        records.write_atomically(csv, records.to_csv([*scores, *committed]))
     if report is not None:
         from results.report import render
 
-        records.write_atomically(report, render(scores, provenance, controls))
+        records.write_atomically(report, render(scores, provenance, controls, committed))
     written = [str(path) for path in (json, csv, report) if path is not None and path != console.STDOUT]
     if written and not quiet:
         console.note(f"Wrote {', '.join(written)}.")

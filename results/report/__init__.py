@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 
-def render(scores: Sequence[Score], provenance: Mapping[str, Any], controls: Sequence[Control] = ()) -> str:
+def render(
+    scores: Sequence[Score],
+    provenance: Mapping[str, Any],
+    controls: Sequence[Control] = (),
+    committed: Sequence[Score] = (),
+) -> str:
     """Return the page as one HTML document that loads nothing from elsewhere.
 
     Parameters
@@ -27,6 +32,8 @@ def render(scores: Sequence[Score], provenance: Mapping[str, Any], controls: Seq
         See `results.records.provenance`.
     controls : sequence of Control
         Untrained twins and shuffled stimuli, one entry per score; () where none were asked for.
+    committed : sequence of Score
+        Of layers chosen on other data, beside `scores` of layers that were named; () where none were asked for.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -37,7 +44,8 @@ def render(scores: Sequence[Score], provenance: Mapping[str, Any], controls: Seq
     drawn = {
         "bars": figures.headline_bars(scores),
         "profile": layer_figures.layer_profile(scores),
-        "layers": layer_figures.layer_table(scores),
+        "commitment": layer_figures.layer_profile(committed),
+        "layers": layer_figures.layer_table(scores, committed),
         "units": figures.unit_distribution(scores),
     }
     environment = Environment(
@@ -46,6 +54,7 @@ def render(scores: Sequence[Score], provenance: Mapping[str, Any], controls: Seq
     return environment.get_template("page.html.j2").render(
         scores=scores,
         controls=controls,
+        committed=committed,
         model=provenance["model"],
         provenance=provenance,
         provenance_json=json.dumps(provenance, indent=2, default=str),

@@ -58,10 +58,11 @@ def layer_profile(scores: Sequence[Score]) -> Any | None:
     return styled(figure, height=460, legend=True)
 
 
-def layer_table(scores: Sequence[Score]) -> Any | None:
+def layer_table(scores: Sequence[Score], committed: Sequence[Score] = ()) -> Any | None:
     """Return headline values of layers (rows) by benchmark and metric (columns), shaded within each column.
 
-    The best of a column is framed. None where no benchmark has several layers.
+    The best of a column is framed, a layer committed on other data has a star. None where no benchmark has several
+    layers.
     """
     from plotly import graph_objects as go
 
@@ -70,6 +71,7 @@ def layer_table(scores: Sequence[Score]) -> Any | None:
         return None
     layers = list(dict.fromkeys(row.layer for row in scores))
     names = [f"<b>{rows[0].region}</b> {benchmark}<br>{metric}" for (benchmark, metric), rows in cells.items()]
+    starred = {(row.benchmark, row.metric, row.layer) for row in committed}
     shades, texts = [[math.nan] * len(names) for _ in layers], [[""] * len(names) for _ in layers]
     figure = go.Figure()
     for column, rows in enumerate(cells.values()):
@@ -80,7 +82,8 @@ def layer_table(scores: Sequence[Score]) -> Any | None:
             line = layers.index(row.layer)
             shades[line][column] = (values[row.layer] - low) / span
             interval = "" if math.isnan(row.interval[0]) else f"{row.interval[0]:.3f} to {row.interval[1]:.3f}"
-            texts[line][column] = f"{number(values[row.layer])}<br><sub>{interval}</sub>"
+            star = " *" if (row.benchmark, row.metric, row.layer) in starred else ""
+            texts[line][column] = f"{number(values[row.layer])}{star}<br><sub>{interval}</sub>"
         line = layers.index(best_of(rows).layer)
         frame = {"x0": column - 0.48, "x1": column + 0.48, "y0": line - 0.46, "y1": line + 0.46}
         figure.add_shape(type="rect", **frame, line={"color": INK, "width": 2.5})

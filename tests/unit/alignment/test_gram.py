@@ -119,11 +119,16 @@ def test_small_budgets_take_several_passes_and_stop_early(model, stimuli):
     stages = []
     layers = list_layers(model.module, (64, 64), all_modules=True)
     resources = Resources(memory=1, scratch=1, use_cache=False)
-    with gram_matrices(model, stimuli, layers, resources, lambda stage, done, total: stages.append((stage, done))):
+    with gram_matrices(model, stimuli, layers, resources, lambda *told: stages.append(told)):
         pass
-    passes = sum(1 for stage, done in stages if stage == "forward pass" and done == N_STIMULI)
     blocks = sum(-(-layer.n_features // BLOCK) for layer in layers)
-    assert passes == blocks > 3
+    ends = [done for stage, done, _ in stages if stage == "forward pass" and done % N_STIMULI == 0]
+    assert ends == [N_STIMULI * (number + 1) for number in range(blocks)]
+    assert blocks > 3
+    for stage, images in (("forward pass", N_STIMULI), ("layers", 1)):  # counts rise to their total, over all passes
+        done, totals = zip(*[told[1:] for told in stages if told[0] == stage], strict=True)
+        assert list(done) == sorted(set(done))
+        assert set(totals) == {done[-1]} == {images * blocks}
 
 
 @pytest.mark.parametrize(("memory", "scratch"), [(500_000_000, 10**9), (12_000_000, 80_000_000), (1, 80_000_000)])

@@ -80,7 +80,8 @@ def test_scores_come_back_from_json_as_they_were(scores_of, profile: LayerProfil
     ]
     path = tmp_path / "scores.json"
     path.write_text(records.to_json(scores, provenance()))
-    read, found = from_json(path)
+    read, committed, found = from_json(path)
+    assert committed == ()
     assert found == provenance()
     for one, other in zip(scores, read, strict=True):
         nan = np.isnan(other.details["nothing"]), np.isnan(other.unit_raw[-1])
@@ -91,6 +92,31 @@ def test_scores_come_back_from_json_as_they_were(scores_of, profile: LayerProfil
         for name in ("raw", "headline", "by_stimulus", "by_unit"):
             np.testing.assert_allclose(getattr(one.evidence, name), getattr(other.evidence, name), rtol=1e-5)
     assert records.to_json(read, found) == path.read_text()
+
+
+def test_a_committed_layer_stands_for_its_model_unless_layers_are_named(
+    scores_of, files: Mapping[str, Path], tmp_path: Path
+):
+    """A file of `ventral layers --score --commit` has several layers per benchmark: the chosen one is meant."""
+    named = [replace(each, layer=layer) for each in scores_of(1, 0.3, "zoo/deep") for layer in ("a", "b")]
+    chosen = [
+        replace(each, layer="b", layer_choice="committed on other data") for each in scores_of(2, 0.5, "zoo/deep")
+    ]
+    path = tmp_path / "layers.json"
+    path.write_text(records.to_json(named, provenance(), committed=chosen))
+    plain = tmp_path / "chosen.json"
+    plain.write_text(records.to_json(chosen, provenance()))
+
+    def compared(*arguments: object) -> object:
+        result = ventral("compare", files["good"], *arguments, "--json", "-", "-q")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)["comparison"]["rows"]
+
+    assert compared(path) == compared(plain)
+    only_a = tmp_path / "a.json"
+    only_a.write_text(records.to_json([each for each in named if each.layer == "a"], provenance()))
+    some_layer = {each.layer for each in scores_of(0, 0.6)}.pop()
+    assert compared(path, "--layers", f"{some_layer},a") == compared(only_a)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,37 @@ def test_the_layer_chosen_on_other_data_is_marked_and_need_not_be_the_best_of_th
     assert "committed on Simulated.V4-commitment" in done.stdout
 
 
+def test_the_record_holds_the_committed_layer_its_candidates_and_what_it_was_chosen_on(tmp_path):
+    """Also where the chosen layer is none of those named, and so in no row of the table."""
+    files = {name: tmp_path / f"layers.{name}" for name in ("json", "csv", "html")}
+    model = load_model("torchvision/resnet18", seed=0, overrides=OVERRIDES)
+    (expected,) = score(model, "Simulated.V4", metric="ridge")
+    assert expected.profile is not None
+    named = [name for name in expected.profile.layers if name != expected.layer][:2]
+    outputs = ("--json", files["json"], "--csv", files["csv"], "--report", files["html"])
+    run = ("--score", "--commit", "-b", "Simulated.V4", "-m", "ridge", "--layers", ",".join(named))
+    done = ventral("layers", *SMALL, *run, *outputs, "-q")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(files["json"].read_text())
+    assert [row["layer"] for row in found["scores"]] == named
+    (committed,) = found["committed"]
+    assert committed["layer"] == expected.layer
+    assert committed["raw"] == pytest.approx(expected.raw, abs=1e-12)
+    assert committed["layer_choice"] == "committed on Simulated.V4-commitment"
+    assert committed["profile"]["layers"] == list(expected.profile.layers)
+    assert committed["profile"]["raw"] == pytest.approx(expected.profile.raw, abs=1e-12)
+    assert set(found["provenance"]["benchmarks"]) == {"Simulated.V4", "Simulated.V4-commitment"}
+    rows = list(csv.DictReader(files["csv"].read_text().splitlines()))
+    assert [(row["layer"], row["layer_choice"]) for row in rows] == [
+        *((name, "user") for name in named),
+        (expected.layer, "committed on Simulated.V4-commitment"),
+    ]
+    page = files["html"].read_text()
+    assert 'id="figure-commitment"' in page
+    candidates = len(expected.profile.layers)
+    assert f"{expected.layer}: committed on Simulated.V4-commitment, from {candidates} candidates" in page
+
+
 def test_json_goes_to_stdout_and_holds_every_layer():
     done = ventral(
         "layers", *SMALL, "--score", "--layers", "layer1.0,layer2.0", "-b", "Simulated.V1", "--json", "-", "-q"
@@ -79,6 +110,7 @@ def test_json_goes_to_stdout_and_holds_every_layer():
     [
         (("--commit",), "add --score"),
         (("-b", "Simulated.V1"), "--score with --benchmark"),
+        (("--layers", "layer1.*"), "--score with --layers"),
         (("--score", "-b", "Simulated.V1", "-m", "accuracy"), "a metric for recording"),
         (("--score", "-b", "Simulated.V1", "--layers", "layer9"), "layer9"),
         (("--score", "-b", "Simulated.V1", "--csv", "/no/such/folder/x.csv"), "create the folder"),
@@ -102,3 +134,6 @@ def test_the_figure_frames_the_best_of_each_column_in_the_metrics_own_direction(
     assert [(shape.y0 + shape.y1) / 2 for shape in figure.layout.shapes] == pytest.approx([1, 0])
     assert list(figure.data[0].y) == ["a", "b", "c"]
     assert layer_figures.layer_table(scores[:1]) is None
+    starred = layer_figures.layer_table(scores, [scores[2]])  # layer c under ridge, the first column
+    assert ["*" in row[0] for row in starred.data[0].text] == [False, False, True]
+    assert not any("*" in row[1] for row in starred.data[0].text)

@@ -75,6 +75,12 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_leftovers(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]
 
 
+def test_a_full_disk_is_reported_with_the_file_that_was_asked_for():
+    with pytest.raises(OSError, match="No space left") as caught:
+        records.write_atomically(Path("/dev/full"), "x" * 100_000)
+    assert caught.value.filename == "/dev/full"
+
+
 @pytest.mark.parametrize(("name", "reason"), [("missing/x.json", "the missing folder"), ("folder", "a folder")])
 def test_an_output_that_cannot_be_written_is_refused_beforehand(tmp_path, name, reason):
     (tmp_path / "folder").mkdir()
