@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Literal
@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from alignment.contracts import Array
-from alignment.pairing import Replicates, interval_of, ranks
+from alignment.pairing import ROUNDING, Replicates, interval_of, ranks
 from alignment.standings import Difference, Row, differences_of, standings_of
 from alignment.statistics import summarise
 
@@ -32,40 +32,35 @@ def average(kind: Aggregate, made: Sequence[tuple[Row, Replicates]], level: floa
 
     Notes
     -----
-    Replicates of different rows are added draw by draw: rows on the same stimuli keep their dependence. Values add up,
-    so differences of means are tested like those of one row. Z-scores and ranks are computed anew in every draw. p is
-    then the share of draws that differ at least as much as the models do, were both equally good in every row (given
-    their mean there), and a difference's interval reaches as far as such draws do. With few models and rows both move
-    in coarse steps, and two models in two regions are never told apart.
+    Replicates of different rows are added draw by draw: rows on the same stimuli keep their dependence. Means and
+    z-scores are sums of values, the latter divided by the row's standard deviation over models, which is taken as it
+    is: differences are tested like those of one row. (Spread that is drawn anew makes models that are equally good
+    differ too often: noise of the estimates counts twice in it.) For ranks see `_rank_differences`.
     """
     regions = [row.region for row, _ in made]
     weights = np.array([1.0 / regions.count(region) for region in regions]) / len(set(regions))
     signs = np.array([1.0 if row.higher_is_better else -1.0 for row, _ in made])
     labels = [each.model for each in made[0][0].standings]
     values = np.array([[each.value for each in row.standings] for row, _ in made]) * signs[:, None]
-    addends = list(zip(weights, _together([found for _, found in made], signs), strict=True))
-    if kind == "mean":
-        mean = weights @ values
-        draws = np.sum([weight * found.draws for weight, found in addends], axis=0)  # (n_models, 3, n_draws)
-        first = made[0][1]
-        deviations = Replicates(draws, first.pairings, first.n_stimuli, first.n_units).deviations
-        intervals = [summarise(float(each), draws[n], level)[1] for n, each in enumerate(mean)]
-        differences = list(differences_of(labels, mean, addends, level))
-    else:
-        place = ranks if kind == "rank" else zscores
-        mean = place(values.T) @ weights
-        found_all = [found for _, found in addends]
-
-        def redrawn(here: Array) -> Array:
-            moved = [place(each[:, None] + found.deviations) for each, found in zip(here, found_all, strict=True)]
-            return np.asarray(np.tensordot(weights, np.stack(moved), 1))  # (n_models, n_draws)
-
-        drawn = redrawn(values)
-        deviations = drawn - mean[:, None]
+    found = _together([each for _, each in made], signs)
+    if kind == "rank":
+        averages = ranks(values.T) @ weights
+        drawn = _mean_ranks(values, weights, found)
         intervals = [  # near ties all draws may lie to one side of the estimate
-            (min(low, each), max(high, each)) for (low, high), each in zip(interval_of(drawn, level), mean, strict=True)
+            (min(low, each), max(high, each))
+            for (low, high), each in zip(interval_of(drawn, level), averages, strict=True)
         ]
-        differences = list(_differences_of_draws(labels, values, mean, redrawn, found_all, level))
+        deviations = drawn - averages[:, None]
+        differences = list(_rank_differences(labels, values, weights, found, level))
+    else:
+        if kind == "zscore":
+            weights, values = weights * _per_spread(values), values - values.mean(axis=1, keepdims=True)
+            found = [replace(each, draws=each.draws - each.draws.mean(axis=0)) for each in found]
+        averages = weights @ values
+        draws = np.sum([weight * each.draws for weight, each in zip(weights, found, strict=True)], axis=0)
+        intervals = [summarise(float(each), draws[n], level)[1] for n, each in enumerate(averages)]
+        deviations = replace(found[0], draws=draws).deviations
+        differences = list(differences_of(labels, averages, list(zip(weights, found, strict=True)), level))
     higher = kind != "rank"
     return Row(
         name=kind,
@@ -73,7 +68,7 @@ def average(kind: Aggregate, made: Sequence[tuple[Row, Replicates]], level: floa
         metric="",
         quantity=_QUANTITIES[kind],
         higher_is_better=higher,
-        standings=standings_of(labels, mean, intervals, deviations, higher, level),
+        standings=standings_of(labels, averages, intervals, deviations, higher, level),
         differences=tuple(differences),
         notes=(*_mixture(kind, [row for row, _ in made]), *notes),
     )
@@ -87,31 +82,43 @@ def _together(found: Sequence[Replicates], signs: Array) -> list[Replicates]:
     return [replace(each, draws=sign * draws[..., finite]) for each, draws, sign in zip(found, cut, signs, strict=True)]
 
 
-def zscores(values: Array) -> Array:
-    """Return values (n_models, n_draws) less their mean over models, in standard deviations over models."""
-    spread = values.std(axis=0, ddof=1)
-    centred = values - values.mean(axis=0)
-    return np.asarray(np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0))
+def _per_spread(values: Array) -> Array:
+    """Return 1 / standard deviation over models of every row of (n_rows, n_models), 0 where all are equal."""
+    spread = values.std(axis=1, ddof=1)
+    apart = spread > ROUNDING
+    return np.where(apart, 1.0 / np.where(apart, spread, 1.0), 0.0)
 
 
-def _differences_of_draws(
-    labels: Sequence[str],
-    values: Array,
-    mean: Array,
-    redrawn: Callable[[Array], Array],
-    found: Sequence[Replicates],
-    level: float,
+def _mean_ranks(values: Array, weights: Array, found: Sequence[Replicates], of: Sequence[int] | None = None) -> Array:
+    """Return weighted ranks (n_models, n_draws) of values (n_rows, n_models) that deviate as the replicates do."""
+    moved = [ranks(each[:, None] + row.deviations, of) for each, row in zip(values, found, strict=True)]
+    return np.asarray(np.tensordot(weights, np.stack(moved), 1))
+
+
+def _rank_differences(
+    labels: Sequence[str], values: Array, weights: Array, found: Sequence[Replicates], level: float
 ) -> Iterator[Difference]:
-    """Return the difference of every two models; `redrawn` gives draws (n_models, n_draws) from values by row."""
-    drawn = redrawn(values)
+    """Return the difference in mean rank of every two models.
+
+    Notes
+    -----
+    p is the share of draws that differ at least as much as the two models do, were both equally good in every row
+    (given their mean there), and the interval reaches as far as such draws do. Models' values are spread more than
+    their truths, by the noise that a draw adds once more: for p they are drawn together to their row's mean, until
+    draws are expected to be as spread as the values. With few models and rows p moves in coarse steps, and two models
+    in two regions are never told apart.
+    """
+    averages = ranks(values.T) @ weights
+    drawn = _mean_ranks(values, weights, found)
+    closer = np.array([_without_noise(each, row.deviations) for each, row in zip(values, found, strict=True)])
     for one, other in combinations(range(len(labels)), 2):
-        value = round(float(mean[one] - mean[other]), 12)  # equal ranks differ by nothing, not by rounding
+        value = round(float(averages[one] - averages[other]), 12)  # equal ranks differ by nothing, not by rounding
         draws = drawn[one] - drawn[other]
-        alike = values.copy()
-        alike[:, [one, other]] = values[:, [one, other]].mean(axis=1, keepdims=True)
-        equal = redrawn(alike)
-        null = np.abs(equal[one] - equal[other])
-        p = float(1 + (null >= abs(value) - 1e-12).sum()) / (1 + len(null))
+        alike = closer.copy()
+        alike[:, [one, other]] = closer[:, [one, other]].mean(axis=1, keepdims=True)
+        equal = _mean_ranks(alike, weights, found, of=(one, other))
+        null = np.abs(equal[0] - equal[1])
+        p = float(1 + (null >= abs(value) - ROUNDING).sum()) / (1 + len(null))
         reach = float(np.quantile(null, level, method="higher")) if len(null) else float("nan")
         yield Difference(
             first=labels[one],
@@ -123,6 +130,14 @@ def _differences_of_draws(
             p_adjusted=p,
             paired=all(each.pairings[one] == each.pairings[other] for each in found),
         )
+
+
+def _without_noise(values: Array, deviations: Array) -> Array:
+    """Return values (n_models,) whose variance, with that which deviations (n_models, n_draws) add, is theirs now."""
+    variance = values.var(ddof=1)
+    noise = deviations.var(axis=0, ddof=1).mean() if deviations.shape[1] else 0.0
+    share = np.sqrt(max(0.0, 1.0 - noise / variance)) if variance > 0 else 1.0
+    return np.asarray(values.mean() + share * (values - values.mean()))
 
 
 def _mixture(kind: Aggregate, rows: Sequence[Row]) -> tuple[str, ...]:

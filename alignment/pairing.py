@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations, product
 from string import ascii_lowercase
 
@@ -17,7 +18,7 @@ from model_zoo.cache import content_key
 N_FLIPS = 10_000
 _MOST_EXACT = 13  # 2^13 sign patterns are fewer than N_FLIPS
 _BLOCK = 2**22  # signs held at a time
-_ROUNDING = 1e-12  # of differences of values about 1
+ROUNDING = 1e-12  # of differences of values about 1
 _N_NORMAL = 1000  # replicates made from a standard error where none are stored
 
 
@@ -38,7 +39,7 @@ class Replicates:
     n_stimuli: int
     n_units: int
 
-    @property
+    @cached_property
     def deviations(self) -> Array:
         """(n_models, n_draws) joint deviations from the estimates.
 
@@ -145,7 +146,7 @@ def _generator(pairing: str) -> np.random.Generator:
 def _error(draws: Array) -> float:
     """Return the two-way standard error of (3, n_draws) replicates, 0 where nothing but rounding varies."""
     kept = draws[:, np.isfinite(draws).all(axis=0)]
-    if kept.shape[1] > 1 and np.ptp(kept, axis=1).max() <= _ROUNDING:
+    if kept.shape[1] > 1 and np.ptp(kept, axis=1).max() <= ROUNDING:
         return 0.0
     return summarise(0.0, draws)[0]
 
@@ -218,11 +219,22 @@ def adjusted(p: Array, correction: str) -> Array:
     return result
 
 
-def ranks(values: Array) -> Array:
-    """Return every model's rank in every draw, (n_models, n_draws): 1 is the highest, ties share, NaN is left out."""
-    above = (values[None] > values[:, None]).sum(axis=1)
-    equal = (values[None] == values[:, None]).sum(axis=1)
-    return np.where(np.isnan(values), np.nan, above + (equal + 1) / 2)
+def ranks(values: Array, of: Sequence[int] | None = None) -> Array:
+    """Return the rank in every draw of models among all: 1 is the highest, ties share, NaN is left out.
+
+    Parameters
+    ----------
+    values : (n_models, n_draws)
+    of : the models wanted, all where none are named.
+
+    Returns
+    -------
+    (n_models or len(of), n_draws)
+    """
+    wanted = values if of is None else values[list(of)]
+    above = (values[None] > wanted[:, None]).sum(axis=1)
+    equal = (values[None] == wanted[:, None]).sum(axis=1)
+    return np.where(np.isnan(wanted), np.nan, above + (equal + 1) / 2)
 
 
 def interval_of(draws: Array, level: float, *, whole: bool = False) -> list[Interval]:

@@ -2,7 +2,7 @@
 
     python tools/comparison_study.py [FOLDER]
 
-Takes about half an hour of one core. Needs matplotlib. The scores of every design are kept in FOLDER, one file each,
+Takes about an hour of one core. Needs matplotlib. The scores of every design are kept in FOLDER, one file each,
 and those that are there are not made again: a run can be stopped and taken up.
 """
 
@@ -27,6 +27,7 @@ from alignment.crossval import Target
 from alignment.gram import Gram
 from alignment.recordings import RecordingJob
 from alignment.scores import Evidence
+from alignment.standings import Row
 from alignment.subjects import PrecomputedFeatures
 from benchmarks import get_benchmark
 from benchmarks.ceilings import split_halves
@@ -36,7 +37,7 @@ Array = np.ndarray
 DOCS = Path(__file__).parents[1] / "docs"
 TEMPLATE = Path(__file__).with_name("comparison.md.j2")
 N_NULL, N_POWER, N_DRAWS = 1000, 200, 400
-N_FEATURES, N_SEEN = 24, 16  # of the world, and by either model: the first and the last ones
+N_FEATURES, N_SEEN = 24, 16  # of the world, and by every model
 DESIGNS: Mapping[str, dict[str, Any]] = {
     "usual": {},
     "few neuroids": {"n_neuroids": 8},
@@ -47,6 +48,8 @@ BLURS = (0.3, 0.5, 0.7, 1.0)
 POWER_SEED = 10_000
 TESTS = ("p", "p_stimuli", "p_units", "normal")  # normal: p of the main test without Student's t
 AVERAGED = ("usual", "few neuroids")  # of one seed: the same stimuli, other neuroids
+N_CROWDS, CROWD = 500, 8  # experiments, and models in each
+CROWDS = (4, 8)  # models compared: every second, and all
 Kept = Mapping[str, Array]
 
 
@@ -57,7 +60,8 @@ class Design:
     Attributes
     ----------
     noise : multiplies the variance of single responses, which is that of a rate plus 0.2.
-    blur : standard deviation of noise added to the second model's features, which make it worse.
+    blur : standard deviation of noise added to the last model's features, which make it worse.
+    n_models : how many see the world.
     seed : draws stimuli, neuroids and noise.
     """
 
@@ -66,16 +70,17 @@ class Design:
     n_repeats: int = 10
     noise: float = 1.0
     blur: float = 0.0
+    n_models: int = 2
     seed: int = 0
 
 
-def experiment(design: Design) -> tuple[Array, Array, Array]:
-    """Return responses (n_stimuli, n_repeats, n_neuroids) and the features of two models (n_stimuli, N_SEEN) each.
+def experiment(design: Design) -> tuple[Array, list[Array]]:
+    """Return responses (n_stimuli, n_repeats, n_neuroids) and the features of all models, (n_stimuli, N_SEEN) each.
 
     Stimuli have independent features whose contrast varies; rates are rectified sums of about ten of them, with weights
-    that are drawn anew for every neuroid. No feature is more important than another, so a model that sees the first
-    sixteen and one that sees the last sixteen are equally good in the population of stimuli and neuroids, but not on
-    the ones of an experiment.
+    that are drawn anew for every neuroid. No feature is more important than another, so models that see sixteen of them
+    in turn, each beginning further on in the circle, are equally good in the population of stimuli and neuroids, but
+    not on the ones of an experiment.
     """
     rng = np.random.default_rng([33, design.seed])
     world = rng.standard_normal((design.n_stimuli, N_FEATURES))
@@ -86,13 +91,15 @@ def experiment(design: Design) -> tuple[Array, Array, Array]:
     spread = np.sqrt(design.noise * (rates + 0.2))[:, None]
     shape = (design.n_stimuli, design.n_repeats, design.n_neuroids)
     responses = rates[:, None] + spread * rng.standard_normal(shape)
-    blurred = world[:, -N_SEEN:] + design.blur * rng.standard_normal((design.n_stimuli, N_SEEN))
-    return responses, world[:, :N_SEEN], blurred
+    starts = [number * N_FEATURES // design.n_models for number in range(design.n_models)]
+    seen = [world[:, (start + np.arange(N_SEEN)) % N_FEATURES] for start in starts]
+    seen[-1] = seen[-1] + design.blur * rng.standard_normal((design.n_stimuli, N_SEEN))
+    return responses, seen
 
 
 def scores_of(design: Design, n_draws: int = N_DRAWS) -> list[Score]:
-    """Return the scores of both models under ridge regression as `alignment.score` makes them."""
-    responses, *models = experiment(design)
+    """Return the scores of all models under ridge regression as `alignment.score` makes them."""
+    responses, models = experiment(design)
     ids = tuple(map(str, range(design.n_stimuli)))
     neuroids = tuple(map(str, range(design.n_neuroids)))
     halves = split_halves(responses)
@@ -100,24 +107,22 @@ def scores_of(design: Design, n_draws: int = N_DRAWS) -> list[Score]:
     target = Target(None, ids, neuroids, responses.mean(axis=1), splits, halves, design.n_repeats)  # no pictures
     job = RecordingJob(card=get_benchmark("Simulated.V4"), metric=get_metric("ridge"), targets=(target,))
     scores = []
-    for model, features in zip("ab", models, strict=True):
+    for number, features in enumerate(models):
         labelled = xr.DataArray(features, dims=("stimulus_id", "feature"), coords={"stimulus_id": list(ids)})
-        layers = PrecomputedFeatures(model, {"layer": labelled}).layers()
+        layers = PrecomputedFeatures(str(number), {"layer": labelled}).layers()
         gram = Gram.of(features, list(ids))
-        scores.append(job.score(model, layers, job.measure(lambda _, gram=gram: gram, 1), n_draws))
+        scores.append(job.score(str(number), layers, job.measure(lambda _, gram=gram: gram, 1), n_draws))
     return scores
 
 
 def simulated(design: Design) -> dict[str, Any]:
-    """Return what is kept of an experiment: values (a, b), headline replicates (ha, hb), contributions' differences."""
-    one, other = scores_of(design)
+    """Return what is kept of an experiment: the models' values, headline replicates and contributions."""
+    scores = scores_of(design)
     return {
-        "a": one.ceiled,
-        "b": other.ceiled,
-        "ha": one.evidence.headline.astype(np.float32),
-        "hb": other.evidence.headline.astype(np.float32),
-        "ds": one.evidence.by_stimulus - other.evidence.by_stimulus,
-        "du": one.evidence.by_unit - other.evidence.by_unit,
+        "values": [each.ceiled for each in scores],
+        "headline": np.array([each.evidence.headline for each in scores], dtype=np.float32),
+        "by_stimulus": np.array([each.evidence.by_stimulus for each in scores]),
+        "by_unit": np.array([each.evidence.by_unit for each in scores]),
     }
 
 
@@ -144,18 +149,22 @@ def score(value: float, headline: Array, by_stimulus: Array, by_unit: Array, nam
     )  # fmt: skip
 
 
+def compared(benchmarks: Mapping[str, Kept], number: int, step: int = 1, **options: Any) -> list[Row]:
+    """Return benchmarks and averages of one experiment's comparison of every `step`th model."""
+    models: dict[str, list[Score]] = {}
+    for name, kept in benchmarks.items():
+        each = {key: values[number][::step] for key, values in kept.items()}
+        for model, value in enumerate(each["values"]):
+            shown = (each[key][model].astype(float) for key in ("headline", "by_stimulus", "by_unit"))
+            models.setdefault(str(model), []).append(score(float(value), *shown, name))
+    comparison = compare(models, **options)
+    return [*comparison.rows, *comparison.aggregates]
+
+
 def judged(benchmarks: Mapping[str, Kept], number: int) -> dict[str, dict[str, float]]:
     """Return, of one experiment, difference, p and whether the intervals hold the truth, per benchmark and average."""
-    models: dict[str, list[Score]] = {"A": [], "B": []}
-    for name, kept in benchmarks.items():
-        each = {key: values[number] for key, values in kept.items()}
-        headlines = each["ha"].astype(float), each["hb"].astype(float)
-        nothing = 0 * each["ds"], 0 * each["du"]
-        models["A"].append(score(float(each["a"]), headlines[0], each["ds"], each["du"], name))
-        models["B"].append(score(float(each["b"]), headlines[1], *nothing, name))
-    comparison = compare(models, correction="none")
     rows = {}
-    for row in (*comparison.rows, *comparison.aggregates):
+    for row in compared(benchmarks, number, correction="none"):
         (pair,) = row.differences
         low, high = pair.interval
         rows[row.name] = {
@@ -167,6 +176,20 @@ def judged(benchmarks: Mapping[str, Kept], number: int) -> dict[str, dict[str, f
             "ranks": float(all(each.rank_interval == (1, 2) for each in row.standings)),
         }
     return rows
+
+
+def crowded(benchmarks: Mapping[str, Kept], numbers: Sequence[int], step: int) -> dict[str, dict[str, float]]:
+    """Return, per benchmark and average, shares of the pairs of equally good models, and of experiments (`claimed`)."""
+    found: dict[str, list[list[float]]] = {}
+    for number in numbers:
+        for row in compared(benchmarks, number, step):
+            pairs = row.differences
+            inside = [each.interval[0] <= 0 <= each.interval[1] for each in pairs]
+            shares = [np.mean([each.p < level for each in pairs]) for level in (0.05, 0.01)]
+            claimed = any(each.better is not None for each in pairs)
+            found.setdefault(row.name, []).append([*shares, np.mean(inside), claimed])
+    names = ("p", "p 1", "held", "claimed")
+    return {row: dict(zip(names, np.mean(shares, axis=0).tolist(), strict=True)) for row, shares in found.items()}
 
 
 def summary(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -192,6 +215,15 @@ def study(folder: Path) -> dict[str, Any]:
             blur: simulate([Design(blur=blur, seed=n) for n in seeds], folder / f"power {blur}.npz", pool)
             for blur in BLURS
         }
+        crowd = {
+            name: simulate(
+                [replace(designs[name], n_models=CROWD, seed=n) for n in range(N_CROWDS)], folder / f"crowd {name}.npz",
+                pool,
+            )
+            for name in AVERAGED
+        }  # fmt: skip
+        judging = {n: pool.submit(crowded, crowd, range(N_CROWDS), CROWD // n) for n in CROWDS}
+        crowds = {n: each.result() for n, each in judging.items()}
     together = {name: null[name] for name in AVERAGED}
     rows = [judged(together, n) for n in range(N_NULL)]
     found = {name: summary([row[name] for row in rows]) for name in rows[0]}
@@ -204,6 +236,8 @@ def study(folder: Path) -> dict[str, Any]:
     return {
         "null": {name: found[name] for name in (*DESIGNS, "mean", "zscore", "rank")},
         "power": power,
+        "crowds": crowds,
+        "n_crowds": N_CROWDS,
         "designs": designs,
         "averaged": AVERAGED,
         "n_null": N_NULL,

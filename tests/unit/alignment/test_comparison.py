@@ -10,9 +10,11 @@ import pytest
 from scipy import stats
 
 from alignment import Score
+from alignment.averages import average
 from alignment.comparison import compare
-from alignment.pairing import adjusted, groups_of, ranks, sign_flip, two_way_test
+from alignment.pairing import Replicates, adjusted, groups_of, ranks, sign_flip, two_way_test
 from alignment.scores import Evidence
+from alignment.standings import Row, standings_of
 from model_zoo.errors import InvalidOption
 
 N_STIMULI, N_UNITS, N_DRAWS = 60, 20, 400
@@ -66,6 +68,12 @@ def make(
         ),
     }
     return Score(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def scores_of(seed: int, *values: float) -> list[Score]:
+    """Return a model's scores on as many benchmarks of V4 and IT."""
+    names = ("One.V4", "Two.V4", "Three.IT", "Four.IT")
+    return [make(value, seed=seed, benchmark=name) for name, value in zip(names, values, strict=False)]
 
 
 def pair(first: Score, second: Score, **options):
@@ -277,36 +285,79 @@ def test_averages_are_over_regions_after_rows_of_a_region():
     assert any("V4, IT" in note for note in mean.notes)
 
 
-@pytest.mark.parametrize("kind", ["zscore", "rank"])
-def test_the_better_model_of_many_regions_is_found_by_its_places_and_that_of_two_is_not(kind):
+def test_the_better_model_of_many_regions_is_found_by_its_ranks_and_that_of_two_is_not():
     regions = [f"Study{number}.R{number}" for number in range(8)]
     for names, better in ((regions, "A"), (regions[:2], None)):
         models = {
             label: [make(value, seed=seed, benchmark=name) for name in names]
             for label, seed, value in (("A", 0, 0.7), ("B", 1, 0.5))
         }
-        (gap,) = compare(models, aggregates=(kind,)).aggregates[0].differences
+        (gap,) = compare(models, aggregates=("rank",)).aggregates[0].differences
         assert gap.better == better
         assert (gap.interval[0] <= 0 <= gap.interval[1]) == (better is None)
 
 
+def test_mean_z_scores_are_tested_as_sums_of_values_in_units_of_their_spread():
+    found = compare({"A": scores_of(0, 0.50, 0.40), "B": scores_of(1, 0.52, 0.31), "C": scores_of(2, 0.60, 0.70)})
+    (zscore,) = [row for row in found.aggregates if row.name == "zscore"]
+    spreads = [np.std([each.value for each in row.standings], ddof=1) for row in found.rows]
+    for gap, *rows in zip(zscore.differences, *(row.differences for row in found.rows), strict=True):
+        value = sum(row.value / spread for row, spread in zip(rows, spreads, strict=True)) / 2
+        error = np.hypot(*(row.error / spread for row, spread in zip(rows, spreads, strict=True))) / 2
+        assert gap.value == pytest.approx(value)
+        assert gap.error == pytest.approx(error, rel=0.1)  # the two rows' draws are independent only on average
+        assert gap.p == pytest.approx(2 * stats.norm.sf(abs(gap.value) / gap.error), abs=0.03)  # nearly normal
+        assert (gap.interval[0] <= 0 <= gap.interval[1]) == (gap.p >= 0.05)
+
+
+def test_a_benchmark_on_which_all_models_are_the_same_adds_nothing_to_mean_z_scores():
+    alone = compare({"A": scores_of(0, 0.5, 0.4), "B": scores_of(1, 0.6, 0.4)}, aggregates=("zscore",))
+    same = {"A": scores_of(0, 0.5, 0.4)[:1], "B": scores_of(1, 0.6, 0.4)[:1]}
+    for scores in same.values():
+        scores.append(make(0.4, seed=7, benchmark="Two.V4"))
+    (gap,) = compare(same, aggregates=("zscore",)).aggregates[0].differences
+    (single,) = alone.rows[0].differences
+    assert (gap.value, gap.p) == (pytest.approx(-np.sqrt(2) / 2), pytest.approx(single.p))
+    twice = compare({"A": scores_of(0, 0.5, 0.4), "B": scores_of(0, 0.5, 0.4)})
+    assert [(row.differences[0].value, row.differences[0].p) for row in twice.aggregates] == [(0.0, 1.0)] * 3
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("n_models", [4, 12])
+@pytest.mark.parametrize("kind", ["mean", "zscore", "rank"])
+def test_equal_models_among_equal_ones_differ_on_average_as_rarely_as_promised(kind, n_models):
+    """Normal values with normal draws about them, two rows: shares of all pairs in 120 experiments."""
+    rng, rejected, n_experiments, n_draws = np.random.default_rng([5, n_models]), 0.0, 120, 150
+    labels = [str(number) for number in range(n_models)]
+    for _ in range(n_experiments):
+        made = []
+        for name in ("V4", "IT"):
+            values = 0.5 + 0.02 * rng.standard_normal(n_models)
+            parts = 0.02 / np.sqrt(2) * rng.standard_normal((2, n_models, n_draws))
+            draws = values[:, None, None] + np.stack([parts[0], parts[1], parts.sum(axis=0)], axis=1)
+            nowhere = [(np.nan, np.nan)] * n_models
+            standings = standings_of(labels, values, nowhere, draws[:, 2] - values[:, None], True, 0.95)
+            row = Row(
+                name=name, region=name, metric="ridge", quantity="raw r", higher_is_better=True, standings=standings,
+                differences=(),
+            )  # fmt: skip
+            made.append((row, Replicates(draws, (name,) * n_models, 1000, 1000)))
+        rejected += np.mean([each.p < 0.05 for each in average(kind, made, 0.95, ()).differences])
+    assert 0.01 < rejected / n_experiments < 0.07
+
+
 def test_models_of_one_mean_rank_are_not_told_apart():
     """One close race and one wide gap: the draws of the close one fall to one side only."""
-
-    def scores(seed: int, *values: float) -> list[Score]:
-        names = ("One.V4", "Two.V4", "Three.IT", "Four.IT")
-        return [make(value, seed=seed, benchmark=name) for name, value in zip(names, values, strict=True)]
-
     models = {
-        "A": scores(0, 0.50, 0.50, 0.1, 0.1),
-        "B": scores(1, 0.49, 0.49, 0.8, 0.8),
-        "C": scores(2, 0.9, 0.9, 0.45, 0.45),
+        "A": scores_of(0, 0.50, 0.50, 0.1, 0.1),
+        "B": scores_of(1, 0.49, 0.49, 0.8, 0.8),
+        "C": scores_of(2, 0.9, 0.9, 0.45, 0.45),
     }
     rank = compare(models, aggregates=("rank",)).aggregates[0]
     assert [each.value for each in rank.standings] == pytest.approx([2.5, 2.0, 1.5])
     (gap,) = [each for each in rank.differences if (each.first, each.second) == ("A", "B")]
     assert gap.interval[0] < gap.value < gap.interval[1]
-    swapped = {"A": scores(0, 0.50, 0.1, 0.50, 0.1), "B": scores(1, 0.49, 0.8, 0.52, 0.05)}
+    swapped = {"A": scores_of(0, 0.50, 0.1, 0.50, 0.1), "B": scores_of(1, 0.49, 0.8, 0.52, 0.05)}
     tied = compare(swapped, aggregates=("rank",)).aggregates[0].differences[0]
     assert (tied.value, tied.better) == (0.0, None)
     assert tied.p > 0.9
