@@ -36,7 +36,8 @@ def check(
     """Yield a check for every score of the groups, which are computed as they are asked for.
 
     What cannot be computed is a check too: "skipped" without its data or where the reference is of another version,
-    "not comparable" where this installation draws other weights or data from the same seed, "differs" where it fails.
+    "not comparable" where this installation draws other weights or data from the same seed, "not computed" where that
+    fails.
 
     Parameters
     ----------
@@ -51,9 +52,9 @@ def check(
         try:
             yield from _check(reference, group, load, device, mirror, download, progress)
         except VentralError as error:
-            yield from set_aside(group, "differs", f"not computed: {error}")
+            yield from set_aside(group, "not computed", str(error))
         except Exception as error:  # whatever other libraries raise is a finding, and the next group goes on
-            yield from set_aside(group, "differs", f"not computed: {type(error).__name__}: {error}")
+            yield from set_aside(group, "not computed", f"{type(error).__name__}: {error}")
         if progress is not None:
             progress("reference scores", done, len(groups))
 

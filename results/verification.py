@@ -17,7 +17,7 @@ REFERENCE = Path(__file__).with_name("reference_scores.json")
 FORMAT = 1
 CLOSE = 1e-4  # how far fingerprints may be apart, relative to the spread of what they are of
 
-Verdict = Literal["agrees", "differs", "skipped", "not comparable"]
+Verdict = Literal["agrees", "differs", "not computed", "skipped", "not comparable"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Check:
     ----------
     expected, got : raw scores; None where undefined, or not computed.
     difference : of the raw scores or of the ceilings, whichever is larger.
-    reason : why it is skipped or not comparable, or what differs.
+    reason : why it was not computed, is skipped or not comparable, or what differs.
     """
 
     model: str
@@ -128,11 +128,12 @@ def read(text: str, where: str) -> Reference:
             groups=tuple(_group(**group) for group in content["groups"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
+        bundled = where == str(REFERENCE)
         raise DataIntegrity(
             where,
             expected=f"reference scores of format {FORMAT}",
-            got=f"{type(error).__name__}: {error}",
-            next_step="install Ventral again",
+            got=f"no field {error}" if isinstance(error, KeyError) else str(error),
+            next_step="install Ventral again" if bundled else "name a file that tools/reference_scores.py wrote",
         ) from error
 
 
@@ -205,26 +206,35 @@ def outdated(expected: Expected) -> str:
 
 
 def sound(checks: Sequence[Check]) -> bool:
-    """Return whether at least one score agrees and none differs."""
+    """Return whether at least one score agrees, none differs, and every computation went through."""
     verdicts = {each.verdict for each in checks}
-    return "agrees" in verdicts and "differs" not in verdicts
+    return "agrees" in verdicts and not verdicts & {"differs", "not computed"}
 
 
 def _check(group: Group, expected: Expected, score: Score | None) -> Check:
-    (bare,) = set_aside(only(group, expected), "differs", "no such score was computed")
+    (bare,) = set_aside(only(group, expected), "not computed", "no such score was returned")
     if score is None:
         return bare
     allowed, got = tolerance(get_metric(expected.metric)), None if math.isnan(score.raw) else score.raw
-    ceilings = _apart(expected.ceiling, score.ceiling)
-    apart = max(_apart(expected.raw, got), ceilings)
+    pairs = {"score": (got, expected.raw), "ceiling": (score.ceiling, expected.ceiling)}
+    wrong = [
+        f"{what} {_number(here)} instead of {_number(there)}"
+        for what, (here, there) in pairs.items()
+        if _apart(here, there) > allowed
+    ]
+    apart = max(_apart(here, there) for here, there in pairs.values())
     return replace(
         bare,
         got=got,
         difference=apart if math.isfinite(apart) else None,
         tolerance=allowed,
-        verdict="agrees" if apart <= allowed else "differs",
-        reason="" if ceilings <= allowed else f"ceiling {score.ceiling} instead of {expected.ceiling}",
+        verdict="differs" if wrong else "agrees",
+        reason=", ".join(wrong),
     )
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.6g}"
 
 
 def _apart(first: float | None, second: float | None) -> float:

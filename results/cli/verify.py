@@ -19,7 +19,13 @@ from results.verification import Check, Reference, Verdict
 EXAMPLES = console.examples(
     "ventral verify --quick", "ventral verify --mirror path/to/data", "ventral verify --quick --json -"
 )
-_STYLES: dict[Verdict, str] = {"agrees": "green", "differs": "red", "skipped": "yellow", "not comparable": "yellow"}
+_STYLES: dict[Verdict, str] = {
+    "agrees": "green",
+    "differs": "red",
+    "not computed": "red",
+    "skipped": "yellow",
+    "not comparable": "yellow",
+}
 
 
 def verify(
@@ -33,7 +39,7 @@ def verify(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Compute reference scores again and compare; exit code 1 if one differs, or none could be compared."""
+    """Compute reference scores again and compare; exit code 1 if one differs or fails, or none could be compared."""
     if json is not None and json != console.STDOUT:
         records.check_writable(json, "--json")
     file = reference or verification.REFERENCE
@@ -77,18 +83,20 @@ def _print(reference: Reference, checks: Sequence[Check]) -> None:
             f"[{_STYLES[each.verdict]}]{each.verdict}[/]",
         )
     console.show(table)
-    for verdict in _STYLES:
+    for each in checks:
+        if each.verdict == "differs":
+            console.say(f"differs: {each.model} on {each.benchmark}, {each.metric} at {each.layer}: {each.reason}")
+    for verdict in ("not computed", "skipped", "not comparable"):
         reasons = Counter((each.model, each.benchmark, each.reason) for each in checks if each.verdict == verdict)
         for (model, benchmark, reason), count in reasons.items():
-            if reason:
-                console.say(f"{verdict}: {model} on {benchmark}, {count} score{'s' * (count > 1)}: {reason}")
+            console.say(f"{verdict}: {model} on {benchmark}, {count} score{'s' * (count > 1)}: {reason}")
     _print_summary(reference, checks)
 
 
 def _print_summary(reference: Reference, checks: Sequence[Check]) -> None:
     counts = Counter(each.verdict for each in checks)
     n_compared = counts["agrees"] + counts["differs"]
-    left = [f"{counts[verdict]} {verdict}" for verdict in ("skipped", "not comparable") if counts[verdict]]
+    left = [f"{counts[verdict]} {verdict}" for verdict in list(_STYLES)[2:] if counts[verdict]]
     console.say(
         f"{counts['agrees']} of {n_compared} scores agree with those of {reference.made.get('date', 'unknown date')}"
         + (f"; {', '.join(left)}" if left else "")
@@ -102,10 +110,12 @@ def _print_summary(reference: Reference, checks: Sequence[Check]) -> None:
     ]
     if changed:
         console.say(f"Other libraries than the reference's: {', '.join(changed)}.")
-    if n_compared == 0:
-        console.say("Nothing could be compared, so nothing is known of this installation.")
-    elif counts["differs"]:
+    if counts["differs"]:
         console.say("This installation computes other scores: do not report them before the cause is known.")
+    elif n_compared == 0:
+        console.say("Nothing could be compared, so nothing is known of this installation.")
+    elif counts["not computed"]:
+        console.say("This installation computes the scores it should where it computes them; see what failed above.")
     else:
         console.say("This installation computes the scores it should.")
 

@@ -105,15 +105,23 @@ def test_a_perturbed_reference_fails_and_names_the_cell(reference: Reference, tm
     assert (content["sound"], content["summary"]) == (False, {"differs": 1, "agrees": 1})
     table = run(wrong, tmp_path)
     assert table.exit_code == 1
-    assert "do not report them before the cause is known" in plain(table.stdout)
+    text = plain(table.stdout)
+    assert "do not report them before the cause is known" in text
+    named = f"differs: {MODEL}, seed {SEED} on {wrong.groups[0].benchmark}, {expected.metric} at features.2: score"
+    assert f"{named} {expected.raw:.6g} instead of " in text
+    assert "ceiling" not in text
     within = with_scores(reference, raw=expected.raw + 0.5 * tolerance(get_metric(expected.metric)))
     assert run(within, tmp_path, "-q").exit_code == 0
 
 
 def test_another_ceiling_is_a_difference_too(reference: Reference, tmp_path: Path):
+    expected = reference.groups[0].scores[0]
     found = run(with_scores(reference, ceiling=0.123), tmp_path)
     assert found.exit_code == 1
-    assert "instead of 0.123" in plain(found.stdout)
+    told = f"{expected.metric} at features.2: ceiling {expected.ceiling:.6g} instead of 0.123"
+    assert told in plain(found.stdout)
+    both = plain(run(with_scores(reference, ceiling=0.123, raw=0.9), tmp_path).stdout)
+    assert f"instead of 0.9, ceiling {expected.ceiling:.6g} instead of 0.123" in both
 
 
 def test_other_weights_are_not_the_installations_fault(reference: Reference, tmp_path: Path):
@@ -158,14 +166,18 @@ def test_older_metrics_and_benchmarks_are_skipped(reference: Reference, tmp_path
     assert f"the benchmark is of version {group.version}" in plain(run(older, tmp_path).stdout)
 
 
-def test_an_error_of_a_cell_is_a_difference_and_the_others_go_on(reference: Reference, tmp_path: Path):
+def test_an_error_of_a_cell_is_named_is_no_difference_and_the_others_go_on(reference: Reference, tmp_path: Path):
     (group,) = reference.groups
     broken = replace(reference, groups=(replace(group, layers=("nonsense",)), group))
     found = run(broken, tmp_path)
     assert found.exit_code == 1
     text = plain(found.stdout)
-    assert "not computed: layer 'nonsense': expected a known layer" in text
-    assert "2 of 4 scores agree" in text
+    assert f"not computed: {MODEL}, seed {SEED} on {group.benchmark}, 2 scores: layer 'nonsense': expected" in text
+    assert "2 of 2 scores agree with those of 2026-01-01; 2 not computed." in text
+    assert "other scores" not in text
+    alone = run(replace(reference, groups=broken.groups[:1]), tmp_path)
+    assert alone.exit_code == 1
+    assert "Nothing could be compared" in plain(alone.stdout)
 
 
 def test_quick_leaves_out_the_rest(reference: Reference, tmp_path: Path):
@@ -181,7 +193,7 @@ def test_undefined_scores_agree_with_undefined_ones_alone(reference: Reference, 
     assert [each.verdict for each in compare(group, undefined)] == ["differs"] * 2
     nothing = only(group, *(replace(each, raw=None) for each in group.scores))
     assert [each.verdict for each in compare(nothing, undefined)] == ["agrees"] * 2
-    assert [each.reason for each in compare(group, [])] == ["no such score was computed"] * 2
+    assert [each.reason for each in compare(group, [])] == ["no such score was returned"] * 2
     assert not sound(compare(group, []))
 
 
@@ -191,6 +203,10 @@ def test_a_reference_reads_as_it_was_written_and_damage_is_refused(reference: Re
     for damaged in ("", "[]", "{}", text[:-9], text.replace('"format": 1', '"format": 99')):
         with pytest.raises(DataIntegrity, match="here: expected reference scores of format 1"):
             verification.read(damaged, "here")
+    with pytest.raises(DataIntegrity, match=r"no field 'format'.*tools/reference_scores.py"):
+        verification.read("{}", "here")
+    with pytest.raises(DataIntegrity, match="install Ventral again"):
+        verification.read("{}", str(verification.REFERENCE))
     result = ventral("verify", "--reference", tmp_path / "none.json")
     assert result.exit_code == 2
 
