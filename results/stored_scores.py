@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from alignment import Score
+from benchmarks.ceilings import CEILED_RULES, ceiled
 from model_zoo.errors import DataIntegrity
 
 
@@ -33,7 +34,7 @@ def from_json(path: Path) -> tuple[tuple[Score, ...], tuple[Score, ...], dict[st
     Raises
     ------
     DataIntegrity
-        If it is no such file, or lacks a field that has no default.
+        If it is no such file, lacks a field that has no default, or contradicts itself.
     OSError
         If it cannot be read.
     """
@@ -41,7 +42,7 @@ def from_json(path: Path) -> tuple[tuple[Score, ...], tuple[Score, ...], dict[st
         content = _expected(json.loads(path.read_text(encoding="utf-8")), dict, "scores with their provenance")
         rows, provenance = (_field(content, name) for name in ("scores", "provenance"))
         scores, committed = (
-            tuple(_read(Score, row) for row in _expected(each, list, "a list of scores"))
+            tuple(_consistent(_read(Score, row)) for row in _expected(each, list, "a list of scores"))
             for each in (rows, content.get("committed", []))
         )
         return scores, committed, _expected(provenance, dict, "the provenance")
@@ -102,6 +103,33 @@ def _field(content: Mapping[str, Any], name: str) -> Any:
     if name not in content:
         raise _Unexpected(f"no field {name!r}")
     return content[name]
+
+
+def _consistent(score: Score) -> Score:
+    """Return the score, unless parts of it contradict each other: then some of them were changed, and others not."""
+    for wrong in _contradictions(score):
+        raise _Unexpected(f"{wrong}, in the score of {score.benchmark} ({score.metric}) at layer {score.layer!r}")
+    return score
+
+
+def _contradictions(score: Score) -> Iterator[str]:
+    lengths: list[tuple[str, Any, int]] = [("unit_raw", score.unit_raw, len(score.unit_ids))]
+    if score.evidence is not None:
+        raw, headline = score.evidence.raw.shape, score.evidence.headline.shape
+        if len(raw) != 2 or raw[0] != 3 or headline != raw:
+            yield f"replicates of shapes {raw} and {headline} where (3, n) belongs twice"
+        lengths.append(("by_unit", score.evidence.by_unit, len(score.unit_ids)))
+        lengths.append(("by_stimulus", score.evidence.by_stimulus, score.n_stimuli))
+    for name, values, number in lengths:
+        if values is not None and len(values) != number:
+            yield f"{len(values)} values in {name} where {number} belong"
+    for name, (low, high) in (("interval", score.interval), ("raw_interval", score.raw_interval)):
+        if low > high:
+            yield f"{name} from {low:g} down to {high:g}"
+    if score.ceiled is not None and score.ceiling is not None and score.ceiled_rule in CEILED_RULES:
+        made = ceiled(score.raw, score.ceiling, rule=score.ceiled_rule)
+        if not np.isclose(made, score.ceiled, rtol=1e-6, atol=1e-9, equal_nan=True):
+            yield f"ceiled {score.ceiled:g} where raw {score.raw:g} and ceiling {score.ceiling:g} make {made:g}"
 
 
 def _read(kind: Any, value: Any) -> Any:

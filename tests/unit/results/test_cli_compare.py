@@ -186,6 +186,33 @@ def test_a_field_of_another_kind_is_said_in_words(scores_of, tmp_path: Path, fie
         from_json(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda row: row["unit_raw"].pop(), "4 values in unit_raw where 5 belong"),
+        (lambda row: row["evidence"]["by_unit"].append(0.5), "6 values in by_unit where 5 belong"),
+        (lambda row: row["evidence"]["by_stimulus"].clear(), "0 values in by_stimulus where 400 belong"),
+        (
+            lambda row: row["evidence"]["raw"].pop(),
+            "replicates of shapes (2, 300) and (3, 300) where (3, n) belongs twice",
+        ),
+        (lambda row: row["interval"].reverse(), "interval from 0.5 down to 0.4,"),
+        (lambda row: row.update(raw=0.8), "ceiled 0.45 where raw 0.8 and ceiling 0.8 make 0.8"),
+        (lambda row: row.update(ceiling=0.9), "ceiled"),
+    ],
+)
+def test_a_score_that_contradicts_itself_is_refused_and_named(files, change, said: str):
+    content = json.loads(files["good"].read_text())
+    change(content["scores"][1])
+    files["good"].write_text(json.dumps(content))
+    result = ventral("compare", files["good"], files["fair"])
+    assert result.exit_code == 2
+    told = " ".join(result.stderr.split())
+    assert said in told
+    assert "in the score of" in told
+    assert str(files["good"]) in told.replace(" ", "")
+
+
 @pytest.mark.parametrize("name", ["scores.csv", "mine=scores.csv", "report.html", "notes", "weights.safetensors"])
 def test_a_file_of_another_kind_points_to_json(files: Mapping[str, Path], tmp_path: Path, name: str):
     label, equals, file = name.rpartition("=")
