@@ -20,6 +20,7 @@ from model_zoo.extraction import Progress
 
 LEVEL = 0.95
 OWN_MODULE = "no untrained twin: it is a network of your own, and nobody knows how its weights are drawn"
+NO_WEIGHTS = "no untrained twin: it has no weights"
 SAME_WEIGHTS = "no untrained twin: with these seeds the network is the model itself"
 UNTRAINED = "the model is untrained itself: the difference is between random draws of its weights"
 ONE_SEED = "one twin: the interval leaves out how much twins differ"
@@ -69,7 +70,7 @@ def twins_beside(
         if progress is not None:
             progress("twins", done, len(seeds))
     if not by_seed:
-        return [(None, (SAME_WEIGHTS if is_known(model) else OWN_MODULE,))] * len(scores)
+        return [(None, (_why_none(model),))] * len(scores)
     untrained = model.weights.source.startswith("seed ")
     found: list[tuple[Twins | None, tuple[str, ...]]] = []
     for number, own in enumerate(scores):
@@ -88,6 +89,12 @@ def twins_beside(
         )
         found.append((made, (*notes, *([UNTRAINED] if untrained else []))))
     return found
+
+
+def _why_none(model: LoadedModel) -> str:
+    if not is_known(model):
+        return OWN_MODULE
+    return SAME_WEIGHTS if model.module.state_dict() else NO_WEIGHTS
 
 
 def twins_of(model: LoadedModel, seeds: Sequence[int]) -> Iterator[tuple[int, LoadedModel]]:

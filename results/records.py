@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,18 @@ _ENDINGS: Mapping[str, tuple[str, ...]] = {
     ".html": (".html", ".htm"),
 }
 _PAIRS = ("raw_interval", "ceiling_interval", "interval")
+_CONTROLS = (
+    "untrained",
+    "less_untrained",
+    "less_untrained_low",
+    "less_untrained_high",
+    "shuffled",
+    "less_shuffled",
+    "less_shuffled_low",
+    "less_shuffled_high",
+    "shuffled_p",
+    "control_notes",
+)
 
 
 def to_json(
@@ -77,21 +90,37 @@ def to_json(
     return json.dumps(strict(content), indent=2) + "\n"
 
 
-def to_csv(scores: Sequence[Score]) -> str:
-    """Return the same rows as CSV with a header; intervals become two columns, per-neuroid values are left out."""
+def to_csv(scores: Sequence[Score], controls: Sequence[Control] = ()) -> str:
+    """Return the same rows as CSV with a header; intervals become two columns, per-neuroid values are left out.
+
+    Where there are controls, those of the first scores in their order, columns for them follow.
+    """
     names = [field.name for field in fields(Score) if field.name not in _TOO_LONG_FOR_CSV]
     columns = [part for name in names for part in ([f"{name}_low", f"{name}_high"] if name in _PAIRS else [name])]
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, [*columns, *(_CONTROLS if controls else ())], lineterminator="\n")
     writer.writeheader()
-    for score in scores:
+    for score, control in zip_longest(scores, controls):
         row: dict[str, Any] = {name: getattr(score, name) for name in names}
         for name in _PAIRS:
             row[f"{name}_low"], row[f"{name}_high"] = row.pop(name) or (None, None)
         row["resampled"] = " ".join(row["resampled"])
         row["details"] = json.dumps(strict(row["details"])) if row["details"] else None
-        writer.writerow(strict(row))
+        writer.writerow(strict(row if control is None else {**row, **_beside(control)}))
     return text.getvalue()
+
+
+def _beside(control: Control) -> dict[str, Any]:
+    """Return what `_CONTROLS` name, without the values that a control lacks."""
+    row: dict[str, Any] = {"control_notes": "; ".join(control.notes)}
+    for name, found in (("untrained", control.twins), ("shuffled", control.chance)):
+        if found is not None:
+            low, high = found.interval
+            row |= {name: found.mean, f"less_{name}": found.difference}
+            row |= {f"less_{name}_low": low, f"less_{name}_high": high}
+    if control.chance is not None:
+        row["shuffled_p"] = control.chance.p
+    return row
 
 
 def provenance(

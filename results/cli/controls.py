@@ -25,8 +25,10 @@ def print_controls(scores: Sequence[Score], controls: Sequence[Control], *, quie
     controls : sequence of Control
         From `alignment.controls.controls`, one per score and in their order.
     """
-    columns = ("benchmark", "layer", "metric", "score", "untrained", "difference", "chance / 95 %", "p")
-    table = console.table(f"{scores[0].model}: controls of the raw scores", *columns, right=("score", "p"))
+    scored = ("benchmark", "layer", "metric", "score")
+    columns = (*scored, "untrained", "score less it", "shuffled", "score less them", "p")
+    title = f"{scores[0].model}: raw scores beside untrained twins and shuffled stimuli (p), 95 % intervals"
+    table = console.table(title, *columns, right=("score", "p"))
     for score, control in zip(scores, controls, strict=True):
         twins, chance = control.twins, control.chance
         table.add_row(
@@ -36,7 +38,8 @@ def print_controls(scores: Sequence[Score], controls: Sequence[Control], *, quie
             f"{score.measure} {score.raw:.3f}",
             _NONE if twins is None else _untrained(twins),
             _NONE if twins is None else f"{twins.difference:+.3f} {interval(twins.interval)}",
-            _NONE if chance is None else f"{chance.mean:.3f} / {chance.percentile:.3f}",
+            _NONE if chance is None else f"{chance.mean:.3f}",
+            _NONE if chance is None else f"{chance.difference:+.3f} {interval(chance.interval)}",
             _NONE if chance is None else f"{chance.p:.2g}",
         )
     console.show(table)

@@ -229,7 +229,7 @@ def write_files(
     elif json is not None:
         records.write_atomically(json, records.to_json(scores, provenance, controls, committed))
     if csv is not None:
-        records.write_atomically(csv, records.to_csv([*scores, *committed]))
+        records.write_atomically(csv, records.to_csv([*scores, *committed], controls))
     if report is not None:
         from results.report import render
 

@@ -22,9 +22,9 @@ from alignment.controls import controls
 from alignment.scores import Evidence
 from alignment.statistics import summarise
 from alignment.twins import (
+    NO_WEIGHTS,
     ONE_SEED,
     OWN_MODULE,
-    SAME_WEIGHTS,
     UNPAIRED,
     UNTRAINED,
     calls,
@@ -245,7 +245,7 @@ def test_networks_without_a_twin_say_why(folder: str):
     pixels = load_model("ventral/pixels", overrides=SMALL)
     scores = score(pixels, folder, layers="rgb", metric="ridge", n_bootstrap=20)
     (found,) = controls(pixels, scores, seeds=(0, 1), n_shuffles=0)
-    assert (found.twins, found.notes) == (None, (SAME_WEIGHTS,))
+    assert (found.twins, found.notes) == (None, (NO_WEIGHTS,))
 
 
 def test_a_twin_sees_and_answers_as_the_model_does():

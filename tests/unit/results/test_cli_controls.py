@@ -33,9 +33,9 @@ def test_the_table_shows_both_controls_and_each_note_once(make_score, capsys: py
     assert "r 0.400" in rows[0]
     assert "0.150 (sd 0.071), 2 seeds" in rows[0]
     assert "+0.250 [+0.210, +0.290]" in rows[0]
-    assert "0.004 / 0.061" in rows[0]
+    assert rows[0].split()[-5:-1] == ["0.004", "+0.300", "[+0.200,", "+0.400]"]
     assert rows[0].split()[-1] == "0.01"
-    assert rows[2].split()[-4:] == ["-"] * 4
+    assert rows[2].split()[-5:] == ["-"] * 5
     assert f"Study2020.IT layer2 pls, Study2020.V1 layer2 pls: {OWN_MODULE}" in printed.err
     assert f"Study2020.V1 layer2 pls: {ONE_SEED}" in printed.err
 

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from alignment import Score
+from alignment.chance import Chance
+from alignment.controls import Control
+from alignment.twins import Twins
 from model_zoo.errors import InvalidOption
 from results import records
 
@@ -47,6 +50,28 @@ def test_csv_has_one_row_per_score_and_empty_cells_for_what_does_not_exist(make_
     assert float(rows[0]["raw"]) == scores[0].raw
     assert rows[1]["ceiling"] == rows[1]["ceiled"] == ""
     assert "unit_raw" not in rows[0]
+
+
+def test_csv_has_what_controls_found_beside_their_scores(make_score):
+    scores = [make_score("V4", 0.4), make_score("IT", 0.3), make_score("V1")]
+    twins = Twins(
+        seeds=(0, 1), raw=(0.1, 0.2), ceiled=(None, None), mean=0.15, spread=0.07, difference=0.25, error=0.02,
+        interval=(0.21, 0.29),
+    )  # fmt: skip
+    chance = Chance(n_shuffles=99, mean=0.004, percentile=0.061, p=0.01, difference=0.3, interval=(0.2, 0.4))
+    shared = {"model": "m", "metric": "pls", "layer": "layer2", "measure": "r"}
+    found = [
+        Control(benchmark="V4", raw=0.4, twins=twins, **shared),
+        Control(benchmark="IT", raw=0.3, chance=chance, notes=("one", "two"), **shared),
+    ]
+    rows = list(csv.DictReader(io.StringIO(records.to_csv(scores, found))))
+    names = [name for name in rows[0] if "untrained" in name or "shuffled" in name]
+    first, second, third = ([row[name] for name in names] for row in rows)
+    assert first == ["0.15", "0.25", "0.21", "0.29", "", "", "", "", ""]
+    assert second == ["", "", "", "", "0.004", "0.3", "0.2", "0.4", "0.01"]
+    assert third == [""] * len(names)  # a committed layer beside those that were controlled
+    assert rows[1]["control_notes"] == "one; two"
+    assert "untrained" not in records.to_csv(scores)
 
 
 def test_a_written_file_is_complete_and_readable_by_others(tmp_path):
