@@ -135,9 +135,9 @@ def compare(
 def _check_plot(plot: Path | None) -> None:
     if plot is None:
         return
-    if plot.suffix not in (*_IMAGES, ".html"):
+    if plot.suffix.lower() not in (*_IMAGES, ".html"):
         raise running.bad("--plot", "a file ending in .html, .png or .svg", str(plot), "compare")
-    if plot.suffix in _IMAGES:
+    if plot.suffix.lower() in _IMAGES:
         from importlib.util import find_spec
 
         if find_spec("matplotlib") is None:
@@ -272,17 +272,18 @@ def _write(
             records.write_atomically(json, comparisons.to_json(comparison, provenance))
     if csv is not None:
         records.write_atomically(csv, comparisons.to_csv(comparison))
-    pages = [path for path in (report, plot) if path is not None and not (path is plot and path.suffix in _IMAGES)]
+    drawn = plot is not None and plot.suffix.lower() in _IMAGES
+    pages = [path for path in (report, None if drawn else plot) if path is not None]
     if pages:
         from results.report.comparison import render
 
         page = render(comparison, provenance)
         for path in pages:
             records.write_atomically(path, page)
-    if plot is not None and plot.suffix in _IMAGES:
+    if plot is not None and drawn:
         from results.report.comparison_image import image
 
-        records.write_atomically(plot, image(comparison, plot.suffix[1:]))
+        records.write_atomically(plot, image(comparison, plot.suffix.lower()[1:]))
     written = [str(path) for path in (json, csv, report, plot) if path is not None and path != console.STDOUT]
     if written and not quiet:
         console.note(f"Wrote {', '.join(written)}.")

@@ -105,9 +105,8 @@ def sixteen_at_a_time(model, stimuli) -> dict[str, Gram]:
     return _grams(model, stimuli, batch_size=16, threads=1)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 64, None])
+@pytest.mark.parametrize(("batch_size", "threads"), [(1, 1), (7, 2), (64, 1), (None, 2)])
 @pytest.mark.parametrize(("memory", "scratch"), [(500_000_000, 10**9), (3_000_000, 6_000_000), (1, 1)])
-@pytest.mark.parametrize("threads", [1, 2])
 def test_k_depends_on_no_budget(model, stimuli, sixteen_at_a_time, batch_size, memory, scratch, threads):
     got = _grams(model, stimuli, batch_size=batch_size, memory=memory, scratch=scratch, threads=threads)
     for name, gram in sixteen_at_a_time.items():

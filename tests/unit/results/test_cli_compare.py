@@ -306,7 +306,7 @@ def test_the_page_is_whole_and_escapes_names(scores_of):
     assert not re.search(r"(src|href)\s*=|@import|url\(", own)
 
 
-@pytest.mark.parametrize(("suffix", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("html", b"<!DOCTYPE html>")])
+@pytest.mark.parametrize(("suffix", "begins"), [("PNG", b"\x89PNG"), ("svg", b"<?xml"), ("html", b"<!DOCTYPE html>")])
 def test_plots_are_written_whole(files: Mapping[str, Path], tmp_path: Path, suffix: str, begins: bytes):
     if suffix != "html":
         pytest.importorskip("matplotlib")

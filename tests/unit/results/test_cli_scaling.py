@@ -194,7 +194,7 @@ def test_quiet_leaves_the_sentence_out(families: Path):
 
 
 def test_files_hold_what_is_shown(families: Path, tmp_path: Path):
-    files = {name: tmp_path / f"laws.{name}" for name in ("json", "csv", "html", "png", "pdf")}
+    files = {name: tmp_path / f"laws.{name}" for name in ("json", "csv", "html", "png", "PDF")}
     asked = ("--scores", families, "--per", "family", "--draws", 20)
     written = ("--json", files["json"], "--csv", files["csv"], "--report", files["html"], "--plot", files["png"])
     result = ventral("scaling", "fit", *asked, *written)
@@ -206,8 +206,8 @@ def test_files_hold_what_is_shown(families: Path, tmp_path: Path):
     hybrid = next(law for law in laws if law["name"] == "hybrid")
     assert float(alpha["value"]) == hybrid["plain"]["alpha"]["value"]
     assert files["png"].read_bytes().startswith(b"\x89PNG")
-    assert ventral("scaling", "fit", *asked, "--plot", files["pdf"], "-q").exit_code == 0
-    assert files["pdf"].read_bytes().startswith(b"%PDF")
+    assert ventral("scaling", "fit", *asked[:-1], 0, "--plot", files["PDF"], "-q").exit_code == 0
+    assert files["PDF"].read_bytes().startswith(b"%PDF")
     page = files["html"].read_text()
     for section in ("data", "fits", "figures", "graded", "frontier", "forms", "warnings", "made"):
         assert f'<section id="{section}">' in page
