@@ -292,16 +292,10 @@ def vgg16(mirror: Path, work: Path) -> Result:
     from benchmarks.splits import shuffle_splits
 
     resources = replace(Resources(use_cache=False), scratch_dir=work)
-    passes = []
-
-    def progress(stage: str, done: int, total: int) -> None:
-        if stage == "forward pass" and done == total:
-            passes.append(time.perf_counter())
-
     started = time.perf_counter()
     (split,) = shuffle_splits(1000, n_splits=1)
     scores = {}
-    with gram_matrices(model, stimuli, layers, resources, progress) as grams:
+    with gram_matrices(model, stimuli, layers, resources) as grams:
         for layer in layers:
             predicted = ridge(grams(layer.name).split(split.train, split.test), responses[split.train])
             scores[layer.name] = float(nan_median(pearson(predicted, np.asarray(responses[split.test]))))
@@ -309,7 +303,6 @@ def vgg16(mirror: Path, work: Path) -> Result:
         "seconds": time.perf_counter() - started,
         "n_layers": len(layers),
         "n_features": sum(layer.n_features for layer in layers),
-        "n_passes": len(passes),
     }
 
 
