@@ -105,8 +105,9 @@ def sixteen_at_a_time(model, stimuli) -> dict[str, Gram]:
     return _grams(model, stimuli, batch_size=16, threads=1)
 
 
-@pytest.mark.parametrize(("batch_size", "threads"), [(1, 1), (7, 2), (64, 1), (None, 2)])
+@pytest.mark.parametrize("batch_size", [1, 7, 64, None])
 @pytest.mark.parametrize(("memory", "scratch"), [(500_000_000, 10**9), (3_000_000, 6_000_000), (1, 1)])
+@pytest.mark.parametrize("threads", [1, 2])
 def test_k_depends_on_no_budget(model, stimuli, sixteen_at_a_time, batch_size, memory, scratch, threads):
     got = _grams(model, stimuli, batch_size=batch_size, memory=memory, scratch=scratch, threads=threads)
     for name, gram in sixteen_at_a_time.items():
@@ -287,7 +288,7 @@ def _fold(sums: HostSums | DeviceSums, features: np.ndarray) -> np.ndarray:
     return sums.matrix()
 
 
-def _as_on_the_host(device: str, mean: float, scale: float, kind: type, n_stimuli: int = 90) -> None:
+def _assert_as_on_the_host(device: str, mean: float, scale: float, kind: type, n_stimuli: int = 90) -> None:
     rng = np.random.default_rng(0)
     features = (mean + scale * rng.normal(size=(n_stimuli, 2 * BLOCK + 5))).astype(kind)
     found, host = _fold(DeviceSums(n_stimuli, device), features), _fold(HostSums(n_stimuli), features)
@@ -303,7 +304,7 @@ def _as_on_the_host(device: str, mean: float, scale: float, kind: type, n_stimul
 @pytest.mark.parametrize(("mean", "scale"), KINDS)
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_the_way_of_accelerators_gives_the_products_of_the_host(mean, scale, kind):
-    _as_on_the_host("cpu", mean, scale, kind)
+    _assert_as_on_the_host("cpu", mean, scale, kind)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -311,7 +312,7 @@ def test_the_way_of_accelerators_gives_the_products_of_the_host(mean, scale, kin
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.usefixtures("tf32_allowed")
 def test_cuda_gives_the_products_of_the_host_even_where_tf32_was_allowed(mean, scale, kind):
-    _as_on_the_host("cuda", mean, scale, kind, n_stimuli=1000)
+    _assert_as_on_the_host("cuda", mean, scale, kind, n_stimuli=1000)
     assert torch.backends.cuda.matmul.allow_tf32
 
 
