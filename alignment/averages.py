@@ -51,7 +51,7 @@ def average(kind: Aggregate, made: Sequence[tuple[Row, Replicates]], level: floa
             for (low, high), each in zip(interval_of(drawn, level), averages, strict=True)
         ]
         deviations = drawn - averages[:, None]
-        differences = list(_rank_differences(labels, values, weights, found, level))
+        differences = list(_rank_differences(labels, values, averages, drawn, weights, found, level))
     else:
         if kind == "zscore":
             weights, values = weights * _per_spread(values), values - values.mean(axis=1, keepdims=True)
@@ -85,8 +85,7 @@ def _together(found: Sequence[Replicates], signs: Array) -> list[Replicates]:
 def _per_spread(values: Array) -> Array:
     """Return 1 / standard deviation over models of every row of (n_rows, n_models), 0 where all are equal."""
     spread = values.std(axis=1, ddof=1)
-    apart = spread > ROUNDING
-    return np.where(apart, 1.0 / np.where(apart, spread, 1.0), 0.0)
+    return np.asarray(np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > ROUNDING))
 
 
 def _mean_ranks(values: Array, weights: Array, found: Sequence[Replicates], of: Sequence[int] | None = None) -> Array:
@@ -96,9 +95,15 @@ def _mean_ranks(values: Array, weights: Array, found: Sequence[Replicates], of: 
 
 
 def _rank_differences(
-    labels: Sequence[str], values: Array, weights: Array, found: Sequence[Replicates], level: float
+    labels: Sequence[str],
+    values: Array,
+    averages: Array,
+    drawn: Array,
+    weights: Array,
+    found: Sequence[Replicates],
+    level: float,
 ) -> Iterator[Difference]:
-    """Return the difference in mean rank of every two models.
+    """Return the difference in mean rank of every two models, whose `averages` come out as `drawn` in every draw.
 
     Notes
     -----
@@ -108,8 +113,6 @@ def _rank_differences(
     draws are expected to be as spread as the values. With few models and rows p moves in coarse steps, and two models
     in two regions are never told apart.
     """
-    averages = ranks(values.T) @ weights
-    drawn = _mean_ranks(values, weights, found)
     closer = np.array([_without_noise(each, row.deviations) for each, row in zip(values, found, strict=True)])
     for one, other in combinations(range(len(labels)), 2):
         value = round(float(averages[one] - averages[other]), 12)  # equal ranks differ by nothing, not by rounding

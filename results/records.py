@@ -282,6 +282,11 @@ def check_writable(path: Path, option: str) -> None:
         raise InvalidOption(f"{option} {str(path)!r}", expected=expected, got=reason, next_step=next_step)
 
 
+def ending(path: Path) -> str:
+    """Return how a file's name ends, without the dot and in small letters."""
+    return path.suffix.lower()[1:]
+
+
 def is_stream(path: Path) -> bool:
     """Return whether a path is a device, a pipe or a socket."""
     return path.exists() and not path.is_file() and not path.is_dir()

@@ -218,7 +218,7 @@ def _check(group: Group, expected: Expected, score: Score | None) -> Check:
     allowed, got = tolerance(get_metric(expected.metric)), None if math.isnan(score.raw) else score.raw
     pairs = {"score": (got, expected.raw), "ceiling": (score.ceiling, expected.ceiling)}
     wrong = [
-        f"{what} {_number(here)} instead of {_number(there)}"
+        f"{what} {number(here)} instead of {number(there)}"
         for what, (here, there) in pairs.items()
         if _apart(here, there) > allowed
     ]
@@ -233,8 +233,9 @@ def _check(group: Group, expected: Expected, score: Score | None) -> Check:
     )
 
 
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.6g}"
+def number(value: float | None, form: str = ".6g") -> str:
+    """Return a score, a ceiling or a difference as text."""
+    return "undefined" if value is None else f"{value:{form}}"
 
 
 def _apart(first: float | None, second: float | None) -> float:

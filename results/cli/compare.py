@@ -30,7 +30,7 @@ EXAMPLES = console.examples(
     "ventral compare resnet.json alexnet.json mine=third.json --report comparison.html",
     "ventral compare resnet.json alexnet.json --plot comparison.svg --csv differences.csv --aggregate rank",
 )
-_IMAGES = (".png", ".svg")
+_IMAGES = ("png", "svg")
 
 
 def compare(
@@ -135,9 +135,9 @@ def compare(
 def _check_plot(plot: Path | None) -> None:
     if plot is None:
         return
-    if plot.suffix.lower() not in (*_IMAGES, ".html"):
+    if records.ending(plot) not in (*_IMAGES, "html"):
         raise running.bad("--plot", "a file ending in .html, .png or .svg", str(plot), "compare")
-    if plot.suffix.lower() in _IMAGES:
+    if records.ending(plot) in _IMAGES:
         from importlib.util import find_spec
 
         if find_spec("matplotlib") is None:
@@ -272,7 +272,7 @@ def _write(
             records.write_atomically(json, comparisons.to_json(comparison, provenance))
     if csv is not None:
         records.write_atomically(csv, comparisons.to_csv(comparison))
-    drawn = plot is not None and plot.suffix.lower() in _IMAGES
+    drawn = plot is not None and records.ending(plot) in _IMAGES
     pages = [path for path in (report, None if drawn else plot) if path is not None]
     if pages:
         from results.report.comparison import render
@@ -283,7 +283,7 @@ def _write(
     if plot is not None and drawn:
         from results.report.comparison_image import image
 
-        records.write_atomically(plot, image(comparison, plot.suffix.lower()[1:]))
+        records.write_atomically(plot, image(comparison, records.ending(plot)))
     written = [str(path) for path in (json, csv, report, plot) if path is not None and path != console.STDOUT]
     if written and not quiet:
         console.note(f"Wrote {', '.join(written)}.")

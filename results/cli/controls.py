@@ -10,6 +10,7 @@ from results.cli import console
 
 if TYPE_CHECKING:
     from alignment import Score
+    from alignment.chance import Chance
     from alignment.controls import Control
     from alignment.twins import Twins
 
@@ -37,9 +38,9 @@ def print_controls(scores: Sequence[Score], controls: Sequence[Control], *, quie
             score.metric,
             f"{score.measure} {score.raw:.3f}",
             _NONE if twins is None else _untrained(twins),
-            _NONE if twins is None else f"{twins.difference:+.3f} {interval(twins.interval)}",
+            _NONE if twins is None else _apart(twins),
             _NONE if chance is None else f"{chance.mean:.3f}",
-            _NONE if chance is None else f"{chance.difference:+.3f} {interval(chance.interval)}",
+            _NONE if chance is None else _apart(chance),
             _NONE if chance is None else f"{chance.p:.2g}",
         )
     console.show(table)
@@ -55,6 +56,10 @@ def interval(bounds: tuple[float, float]) -> str:
     """Return a 95 % interval as text."""
     low, high = bounds
     return "" if math.isnan(low) or math.isnan(high) else f"[{low:+.3f}, {high:+.3f}]"
+
+
+def _apart(found: Twins | Chance) -> str:
+    return f"{found.difference:+.3f} {interval(found.interval)}"
 
 
 def _untrained(twins: Twins) -> str:

@@ -37,7 +37,7 @@ def check_plot(plot: Path | None) -> None:
     """Refuse an image that could not be drawn once the work is done."""
     from results.report.scaling_image import FORMATS
 
-    if plot is not None and plot.suffix.lower()[1:] not in FORMATS:
+    if plot is not None and records.ending(plot) not in FORMATS:
         endings = " or ".join(f".{form}" for form in FORMATS)
         raise running.bad("--plot", f"a file ending in {endings}", str(plot), "scaling fit")
     check_image("--plot", plot)
@@ -131,7 +131,7 @@ def write_fits(
         from results.cli.scaling_pages import panels_by_law
         from results.report.scaling_image import image
 
-        records.write_atomically(plot, image(panels_by_law(source, laws), plot.suffix.lower()[1:], source.unit))
+        records.write_atomically(plot, image(panels_by_law(source, laws), records.ending(plot), source.unit))
     note_written((json, csv, report, plot), quiet=quiet)
 
 

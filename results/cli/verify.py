@@ -14,7 +14,7 @@ from rich.markup import escape
 from results import records, verification
 from results.cli import console
 from results.cli.options import Device, Json, Mirror, Quiet
-from results.verification import Check, Reference, Verdict
+from results.verification import Check, Reference, Verdict, number
 
 EXAMPLES = console.examples(
     "ventral verify --quick", "ventral verify --mirror path/to/data", "ventral verify --quick --json -"
@@ -26,6 +26,7 @@ _STYLES: dict[Verdict, str] = {
     "skipped": "yellow",
     "not comparable": "yellow",
 }
+_NOT_COMPARED: tuple[Verdict, ...] = ("not computed", "skipped", "not comparable")
 
 
 def verify(
@@ -76,17 +77,17 @@ def _print(reference: Reference, checks: Sequence[Check]) -> None:
             each.benchmark,
             each.metric,
             escape(each.layer),
-            _number(each.expected, ".5f"),
-            _number(each.got, ".5f") if each.tolerance is not None else "-",
-            _number(each.difference, ".1e") if each.tolerance is not None else "-",
-            _number(each.tolerance, ".0e") if each.tolerance is not None else "-",
+            number(each.expected, ".5f"),
+            number(each.got, ".5f") if each.tolerance is not None else "-",
+            number(each.difference, ".1e") if each.tolerance is not None else "-",
+            number(each.tolerance, ".0e") if each.tolerance is not None else "-",
             f"[{_STYLES[each.verdict]}]{each.verdict}[/]",
         )
     console.show(table)
     for each in checks:
         if each.verdict == "differs":
             console.say(f"differs: {each.model} on {each.benchmark}, {each.metric} at {each.layer}: {each.reason}")
-    for verdict in ("not computed", "skipped", "not comparable"):
+    for verdict in _NOT_COMPARED:
         reasons = Counter((each.model, each.benchmark, each.reason) for each in checks if each.verdict == verdict)
         for (model, benchmark, reason), count in reasons.items():
             console.say(f"{verdict}: {model} on {benchmark}, {count} score{'s' * (count > 1)}: {reason}")
@@ -96,7 +97,7 @@ def _print(reference: Reference, checks: Sequence[Check]) -> None:
 def _print_summary(reference: Reference, checks: Sequence[Check]) -> None:
     counts = Counter(each.verdict for each in checks)
     n_compared = counts["agrees"] + counts["differs"]
-    left = [f"{counts[verdict]} {verdict}" for verdict in list(_STYLES)[2:] if counts[verdict]]
+    left = [f"{counts[verdict]} {verdict}" for verdict in _NOT_COMPARED if counts[verdict]]
     console.say(
         f"{counts['agrees']} of {n_compared} scores agree with those of {reference.made.get('date', 'unknown date')}"
         + (f"; {', '.join(left)}" if left else "")
@@ -118,7 +119,3 @@ def _print_summary(reference: Reference, checks: Sequence[Check]) -> None:
         console.say("This installation computes the scores it should where it computes them; see what failed above.")
     else:
         console.say("This installation computes the scores it should.")
-
-
-def _number(value: float | None, form: str) -> str:
-    return "undefined" if value is None else f"{value:{form}}"
