@@ -231,11 +231,12 @@ def test_mean_z_scores_are_tested_as_sums_of_values_in_units_of_their_spread():
         assert (gap.interval[0] <= 0 <= gap.interval[1]) == (gap.p >= 0.05)
 
 
-def test_a_benchmark_on_which_all_models_are_the_same_adds_nothing_to_mean_z_scores():
+@pytest.mark.parametrize("rounding", [0.0, 1e-15])
+def test_a_benchmark_on_which_all_models_are_the_same_adds_nothing_to_mean_z_scores(rounding):
     alone = compare({"A": scores_of(0, 0.5, 0.4), "B": scores_of(1, 0.6, 0.4)}, aggregates=("zscore",))
     same = {"A": scores_of(0, 0.5, 0.4)[:1], "B": scores_of(1, 0.6, 0.4)[:1]}
-    for scores in same.values():
-        scores.append(make(0.4, seed=7, benchmark="Two.V4"))
+    for scores, value in zip(same.values(), (0.4, 0.4 + rounding), strict=True):
+        scores.append(make(value, seed=7, benchmark="Two.V4"))
     (gap,) = compare(same, aggregates=("zscore",)).aggregates[0].differences
     (single,) = alone.rows[0].differences
     assert (gap.value, gap.p) == (pytest.approx(-np.sqrt(2) / 2), pytest.approx(single.p))
